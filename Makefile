@@ -1,0 +1,41 @@
+# make demo | test | check | bench: each makes .venv if it is not there, installs with constraints.txt, and runs.
+# PIP_ARGS chooses an index or a wheel folder, for instance one with CPU builds of torch.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt $(PIP_ARGS)
+FRAME := pyproject.toml constraints.txt
+
+.PHONY: demo test check bench clean
+
+demo: .venv/demo.installed
+	$(BIN)/calibkit demo --out calibkit-demo --force
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/bench.installed
+	$(BIN)/python -m benchmarks.throughput
+
+clean:
+	rm -rf .venv calibkit-demo
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.installed: $(FRAME) | .venv/bin/python
+	$(INSTALL) -e ".[train]"
+	touch $@
+
+.venv/dev.installed: $(FRAME) | .venv/bin/python
+	$(INSTALL) -e ".[dev]"
+	touch $@
+
+.venv/bench.installed: $(FRAME) | .venv/bin/python
+	$(INSTALL) -e ".[train,bench]"
+	touch $@
