@@ -1,0 +1,189 @@
+"""The forecast of one constructor call: checked, and with probabilities what was asked for. Floor 1."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibkit._checks import (
+    SNAP,
+    Source,
+    check_certain_log_probs,
+    check_clip,
+    check_log_odds,
+    check_matrix,
+    check_real,
+    check_unit_interval,
+    refuse_zero_sum,
+    row_blocks,
+)
+from calibkit._intake.rows import Intake, frozen
+from calibkit.errors import OptionError
+
+Array = NDArray[Any]
+_NAME = "probs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptIns:
+    """The opt-ins of `Predictions.from_probs`."""
+
+    clip: float | None = None
+    renormalize: bool = False
+    log_probs: bool = False
+    sum_tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sum_tolerance is not None:
+            check_real(self.sum_tolerance, option="sum_tolerance", low=0.0, high=np.inf)
+        if self.log_probs and (self.clip is not None or self.renormalize):
+            raise OptionError("log_probs=True goes with neither clip nor renormalize; pass np.exp of them as probs.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Fields of a Predictions that hold the forecast, and what was done to it."""
+
+    logits: Array | None = None
+    probs: Array | None = None
+    confidence: NDArray[np.float64] | None = None
+    sum_tolerance: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Everything but the notes."""
+        return {
+            "logits": self.logits,
+            "probs": self.probs,
+            "confidence": self.confidence,
+            "sum_tolerance": self.sum_tolerance,
+        }
+
+
+def class_count(values: Array) -> int:
+    """Number of classes of logits or probs: their columns, or 2."""
+    return 2 if values.ndim == 1 else int(values.shape[1])
+
+
+def read_logits(rows: Intake) -> Forecast:
+    """Logits; (n, k) ones are read only while the numbers of the rows left out are known."""
+    values = rows["logits"]
+    if values.ndim == 1:
+        check_log_odds(values, "logits", rows.source)
+    elif rows.source.rows is not None:
+        check_matrix("logits", values, array_name="logits", source=rows.source, tolerance=np.inf, slack=np.inf)
+    return Forecast(logits=frozen(values))
+
+
+def read_confidence(rows: Intake) -> Forecast:
+    """Confidence in [0, 1], as float64."""
+    values, snapped = check_unit_interval(rows["confidence"], "confidence", rows.source)
+    notes = (_snap_note("confidence", snapped, len(values)),) if snapped else ()
+    return Forecast(confidence=frozen(values.astype(np.float64, copy=False)), notes=notes)
+
+
+def read_probs(rows: Intake, opt_ins: OptIns) -> Forecast:
+    """Probabilities as they are to be stored, with the opt-ins applied and counted."""
+    values = rows[_NAME]
+    if opt_ins.log_probs:
+        return _from_logarithms(values, opt_ins, rows.source)
+    if values.ndim == 1:
+        return _vector(values, opt_ins, rows.source)
+    return _matrix(values, opt_ins, rows.source)
+
+
+def _default_tolerance(values: Array) -> float:
+    """Deviation of a row sum from 1 that rounding explains: max(8, k) epsilons of the dtype."""
+    return max(8, class_count(values)) * float(np.finfo(values.dtype).eps)
+
+
+def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
+    """1-D P(y = 1): checked at once."""
+    if opt_ins.renormalize:
+        raise OptionError("renormalize=True divides the rows of (n, k) probs by their sums; these are 1-D.")
+    values, snapped = check_unit_interval(values, _NAME, source)
+    notes = [_snap_note(_NAME, snapped, len(values))] if snapped else []
+    if opt_ins.clip is not None:
+        eps = check_clip(opt_ins.clip, n_classes=2, smallest=float(np.finfo(np.float64).eps) / 2)
+        clipped = np.clip(values.astype(np.float64), eps, 1 - eps)
+        moved = int((clipped != values).sum())
+        notes.append(f"clip={eps:g}: {moved:,} of {len(values):,} values moved into [eps, 1 - eps]")
+        values = clipped
+    return Forecast(probs=frozen(values), notes=tuple(notes))
+
+
+def _snap_note(array_name: str, count: int, n_rows: int) -> str:
+    """Say how many values stood a rounding error outside [0, 1]."""
+    return f"{array_name}: {count:,} of {n_rows:,} values within {SNAP} eps outside [0, 1] count as 0 or 1"
+
+
+def _matrix(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
+    """(n, k) probabilities: read only for an opt-in, or while the numbers of the rows left out are known."""
+    tolerance = opt_ins.sum_tolerance
+    tolerance = _default_tolerance(values) if tolerance is None else tolerance
+    notes = []
+    if opt_ins.renormalize or opt_ins.clip is not None or source.rows is not None:
+        slack = SNAP * float(np.finfo(values.dtype).eps)
+        allowed = np.inf if opt_ins.renormalize else tolerance
+        check_matrix("probs", values, array_name=_NAME, source=source, tolerance=allowed, slack=slack)
+    if opt_ins.renormalize:
+        values, note = _renormalized(values, tolerance, source)
+        notes.append(note)
+    if opt_ins.clip is not None:
+        smallest = float(np.finfo(values.dtype).smallest_subnormal)
+        values, note = _clipped(values, check_clip(opt_ins.clip, n_classes=values.shape[1], smallest=smallest))
+        notes.append(note)
+    return Forecast(probs=frozen(values), sum_tolerance=tolerance, notes=tuple(notes))
+
+
+def _renormalized(values: Array, tolerance: float, source: Source) -> tuple[Array, str]:
+    """Every row divided by its sum."""
+    out, off, worst = np.empty(values.shape, dtype=values.dtype), 0, 0.0
+    for start, block in row_blocks(values):
+        block = block.clip(min=0.0)
+        sums = block.sum(axis=1)  # (rows,)
+        if not sums.all():
+            refuse_zero_sum(_NAME, start + int(np.argmin(sums)), source)
+        out[start : start + len(block)] = block / sums[:, None]
+        deviation = abs(sums - 1)
+        off += int((deviation > tolerance).sum())
+        worst = max(worst, float(deviation.max()))
+    return (
+        out,
+        f"renormalize: {off:,} of {len(values):,} rows were off by more than {tolerance:.2g} (at most {worst:.2g})",
+    )
+
+
+def _clipped(values: Array, eps: float) -> tuple[Array, str]:
+    """Values raised to eps where below it, and each such row divided by its new sum."""
+    out, raised, touched = np.array(values), 0, 0
+    for start, block in row_blocks(values):
+        low = block < eps
+        rows = low.any(axis=1)
+        raised += int(low.sum())
+        touched += int(rows.sum())
+        lifted = np.maximum(block[rows], eps)
+        out[start : start + len(block)][rows] = lifted / lifted.sum(axis=1, keepdims=True)
+    return out, f"clip={eps:g}: {raised:,} values in {touched:,} of {len(values):,} rows raised to {eps:g}"
+
+
+def _from_logarithms(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
+    """Log-probabilities, which are logits whose softmax sums to 1 already; 1-D: log-odds."""
+    if values.ndim == 1:
+        check_certain_log_probs(values, _NAME, source)
+        return Forecast(
+            logits=frozen(_log_odds(values.astype(np.float64))),
+            notes=(f"log_probs: {len(values):,} rows kept as log-odds",),
+        )
+    tolerance = opt_ins.sum_tolerance
+    tolerance = _default_tolerance(values) if tolerance is None else tolerance
+    check_matrix("log_probs", values, array_name=_NAME, source=source, tolerance=tolerance, slack=0.0)
+    return Forecast(logits=frozen(values), notes=(f"log_probs: {len(values):,} rows kept as logits",))
+
+
+def _log_odds(log_p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The difference log p - log(1 - p), each branch where it keeps its digits (Maechler 2012, log1mexp)."""
+    near_one = log_p > -np.log(2)
+    with np.errstate(divide="ignore"):
+        return log_p - np.where(near_one, np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p)))
