@@ -1,0 +1,140 @@
+"""Whether a classifier's probabilities can be trusted.
+
+The shop window: every public name, each loaded on first use, so that ``import calibkit`` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calibkit.binning import Binning
+    from calibkit.calibration_error import (
+        ReliabilityCurve,
+        expected_calibration_error,
+        reliability_curve,
+    )
+    from calibkit.comparison import Comparison, compare
+    from calibkit.errors import (
+        CalibkitError,
+        DataError,
+        InputFormatError,
+        LabelError,
+        LimitError,
+        MissingExtraError,
+        OptionError,
+        OutputError,
+        ShapeError,
+    )
+    from calibkit.evaluation import Evaluation, evaluate
+    from calibkit.files import inspect, load, save
+    from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
+    from calibkit.metrics import METRICS
+    from calibkit.plots import (
+        comparison_figure,
+        plot_comparison,
+        plot_reliability,
+        reliability_figure,
+        save_figure,
+    )
+    from calibkit.predictions import Predictions
+    from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
+    from calibkit.results import Difference, Estimate
+
+__version__ = "0.1.0"
+
+_ROOM_OF = {
+    "Binning": "binning",
+    "CalibkitError": "errors",
+    "Comparison": "comparison",
+    "DataError": "errors",
+    "Difference": "results",
+    "Estimate": "results",
+    "Evaluation": "evaluation",
+    "InputFormatError": "errors",
+    "LabelError": "errors",
+    "LimitError": "errors",
+    "METRICS": "metrics",
+    "MissingExtraError": "errors",
+    "OptionError": "errors",
+    "OutputError": "errors",
+    "Predictions": "predictions",
+    "ReliabilityCurve": "calibration_error",
+    "ShapeError": "errors",
+    "Temperature": "recalibration",
+    "accuracy": "mean_scores",
+    "brier_score": "mean_scores",
+    "compare": "comparison",
+    "comparison_figure": "plots",
+    "cross_fit_temperature": "recalibration",
+    "evaluate": "evaluation",
+    "expected_calibration_error": "calibration_error",
+    "fit_temperature": "recalibration",
+    "inspect": "files",
+    "load": "files",
+    "mean_confidence": "mean_scores",
+    "negative_log_likelihood": "mean_scores",
+    "plot_comparison": "plots",
+    "plot_reliability": "plots",
+    "reliability_curve": "calibration_error",
+    "reliability_figure": "plots",
+    "save": "files",
+    "save_figure": "plots",
+}
+
+__all__ = [  # noqa: RUF022 - grouped by what a reader looks for
+    # data
+    "Predictions",
+    "load",
+    "save",
+    "inspect",
+    # judgement
+    "evaluate",
+    "Evaluation",
+    "Estimate",
+    "compare",
+    "Comparison",
+    "Difference",
+    # numbers
+    "accuracy",
+    "mean_confidence",
+    "negative_log_likelihood",
+    "brier_score",
+    "expected_calibration_error",
+    "reliability_curve",
+    "ReliabilityCurve",
+    "Binning",
+    "METRICS",
+    # temperature scaling
+    "fit_temperature",
+    "cross_fit_temperature",
+    "Temperature",
+    # pictures
+    "plot_reliability",
+    "plot_comparison",
+    "reliability_figure",
+    "comparison_figure",
+    "save_figure",
+    # errors
+    "CalibkitError",
+    "OptionError",
+    "InputFormatError",
+    "LimitError",
+    "DataError",
+    "LabelError",
+    "ShapeError",
+    "MissingExtraError",
+    "OutputError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'calibkit' has no attribute {name!r}")
+    value = getattr(import_module(f"calibkit.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
