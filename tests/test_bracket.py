@@ -1,0 +1,426 @@
+"""The interval of an ECE: against its formula in plain loops, published files, and simulated worlds of known error."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from calibkit.binning import Binning, bin_table, row_bins
+from calibkit.bracket import BinnedRows, Chance, bracket_interval, chance, paired_bracket
+from tests.real_data import real_data
+
+REJECTED, ACCEPTED = (Chance(mean=0.0, p95=0.0, p_value=p) for p in (0.0005, 0.4))
+NORMAL = NormalDist()
+
+
+def rows_of(confidence, correct, n_bins=15, groups=None, weights=None):
+    table = bin_table(confidence, correct, Binning(n_bins=n_bins), weights=weights)
+    return BinnedRows(table=table, index=row_bins(confidence, table.edges), gap=confidence - correct, groups=groups)
+
+
+def over_confident(n, seed=0, gap=0.05):
+    rng = np.random.default_rng(seed)
+    confidence = 0.3 + 0.7 * rng.beta(4, 1, n)
+    return confidence, rng.random(n) < confidence - gap
+
+
+# The formula ----------------------------------------------------------------------------------------------------------
+
+
+def folded(d, s):
+    """E|d + sZ| - d."""
+    return 2 * s * NORMAL.pdf(d / s) - 2 * d * NORMAL.cdf(-d / s)
+
+
+def loop_parts(confidence, correct, n_bins, errors=None):
+    """ECE, its standard error, and the bounds of its bias, one bin at a time."""
+    index, n = np.ceil(confidence * n_bins).astype(int) - 1, len(confidence)
+    filled = sorted(set(index))
+    d, s, null, within, between = [], [], [], 0.0, 0.0
+    for b in filled:
+        c, y = confidence[index == b].sum(), correct[index == b].sum()
+        size = np.count_nonzero(index == b)
+        d.append(abs(c - y) / n)
+        p = (y + 2 * c / size) / (size + 2)
+        s.append(math.sqrt(size * p * (1 - p)) / n)
+        draws = np.arange(size + 1)
+        null.append(float(stats.binom.pmf(draws, size, c / size) @ np.abs(draws - c)) / n)
+        within += s[-1] ** 2
+        between += n * d[-1] ** 2 / size
+    theta = sum(d)
+    se = math.sqrt(within + max(0, between - theta**2) / n)
+    if errors is not None:
+        s = [max(ours, errors[b]) for ours, b in zip(s, filled, strict=True)]
+    tau = max(1.0, math.sqrt(max(0.0, math.log(len(d) / 5.5))))
+    kappa = 0.16 * max(0.0, math.log(len(d) / 15))
+    low = sum(folded(gap + kappa * error, error) for gap, error in zip(d, s, strict=True))
+    high = sum(
+        folded(gap - tau * error, error) if gap > tau * error else max(folded(0, error), mean)
+        for gap, error, mean in zip(d, s, null, strict=True)
+    )
+    return theta, se, low, high
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(("n", "n_bins"), [(2, 15), (40, 5), (300, 15), (300, 60), (4_000, 15)])
+def test_the_interval_is_its_formula(n, n_bins, level):
+    confidence, correct = over_confident(n, seed=n)
+    theta, se, bias_low, bias_high = loop_parts(confidence, correct, n_bins)
+    z = NORMAL.inv_cdf((1 + level) / 2)
+    rows = rows_of(confidence, correct, n_bins)
+    expected = max(0.0, theta - bias_high - z * se), min(1.0, max(0.0, theta - bias_low + z * se))
+    low, high, reason = bracket_interval(rows.table, level=level, chance=REJECTED)
+    assert (low, high) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert reason is None
+    assert bracket_interval(rows, level=level, chance=REJECTED) == (low, high, None)
+
+
+def test_the_lower_end_is_zero_where_chance_explains_the_error():
+    confidence, correct = over_confident(4_000)
+    table = rows_of(confidence, correct).table
+    low, high, _ = bracket_interval(table, level=0.95, chance=REJECTED)
+    assert low > 0.02
+    assert bracket_interval(table, level=0.95, chance=ACCEPTED) == (0.0, high, None)
+    # One-sided 2.5 % for a level of 95 %, 0.5 % for 99 %.
+    unsure = Chance(mean=0.0, p95=0.0, p_value=0.01)
+    assert bracket_interval(table, level=0.95, chance=unsure)[0] == low
+    assert bracket_interval(table, level=0.99, chance=unsure)[0] == 0
+
+
+def test_higher_levels_are_wider():
+    table = rows_of(*over_confident(2_000)).table
+    ends = [bracket_interval(table, level=level, chance=REJECTED)[:2] for level in (0.5, 0.9, 0.95, 0.99)]
+    assert ends == sorted(ends, key=lambda end: end[1] - end[0])
+    assert [end[0] for end in ends] == sorted((end[0] for end in ends), reverse=True)
+
+
+def test_ends_are_ordered_and_within_bounds_for_any_rows():
+    rng = np.random.default_rng(5)
+    for n in (2, 3, 7, 30, 500):
+        for n_bins in (1, 5, 50, 1_000):
+            confidence = rng.choice([0.0, 1.0, rng.random(), 0.5], n)
+            for correct in (np.ones(n, bool), np.zeros(n, bool), rng.random(n) < 0.5):
+                table = rows_of(confidence, correct, n_bins).table
+                null = chance(table, rng=np.random.default_rng(0), n_draws=50)
+                low, high, _ = bracket_interval(table, level=0.95, chance=null)
+                assert 0 <= low <= high <= 1
+
+
+def test_a_model_that_is_certain_and_right_has_the_interval_zero():
+    table = rows_of(np.ones(50), np.ones(50, bool)).table
+    null = chance(table, rng=np.random.default_rng(0))
+    assert (null.mean, null.p95, null.p_value) == (0.0, 0.0, 1.0)
+    assert bracket_interval(table, level=0.95, chance=null) == (0.0, 0.0, None)
+
+
+def test_too_little_data_has_no_interval_but_a_reason():
+    one = rows_of(np.array([0.7]), np.array([True]))
+    assert bracket_interval(one, level=0.95, chance=REJECTED) == (None, None, "a single row")
+    none = rows_of(np.empty(0), np.empty(0, bool))
+    assert bracket_interval(none, level=0.95, chance=REJECTED) == (None, None, "no rows")
+    four = rows_of(*over_confident(40), groups=np.arange(40) % 4)
+    assert "4 groups" in bracket_interval(four, level=0.95, chance=REJECTED)[2]
+
+
+def test_weighted_rows_have_no_interval_but_a_reason():
+    confidence, correct = over_confident(100)
+    rows = rows_of(confidence, correct, weights=np.full(100, 2.0))
+    assert "weighted" in bracket_interval(rows, level=0.95, chance=REJECTED)[2]
+    assert "weighted" in paired_bracket(rows, rows, level=0.95).reason
+
+
+# Chance ---------------------------------------------------------------------------------------------------------------
+
+
+def test_chance_agrees_with_the_exact_mean_of_a_binomial():
+    confidence, correct = over_confident(500)
+    table = rows_of(confidence, correct, 10).table
+    exact = 0.0
+    for count, total in zip(table.count, table.confidence_sum, strict=True):
+        draws = np.arange(count + 1)
+        exact += stats.binom.pmf(draws, count, total / max(count, 1)) @ np.abs(draws - total) / 500
+    null = chance(table, rng=np.random.default_rng(3), n_draws=20_000)
+    assert null.mean == pytest.approx(exact, rel=0.01)
+    assert null.mean < null.p95
+
+
+def test_chance_of_one_bin_is_that_of_a_binomial_test():
+    confidence, correct = np.full(60, 0.8), np.arange(60) < 42
+    table = bin_table(confidence, correct, Binning(n_bins=1))
+    null = chance(table, rng=np.random.default_rng(1), n_draws=50_000)
+    # |Y - 48| >= 6 for Y ~ Binomial(60, .8); 6 itself counts, though 48 is not exact in floats.
+    exact = stats.binom.cdf(42, 60, 0.8) + stats.binom.sf(53, 60, 0.8)
+    assert null.p_value == pytest.approx(exact, abs=0.004)
+
+
+def test_the_same_seed_gives_the_same_chance():
+    table = rows_of(*over_confident(300)).table
+    assert chance(table, rng=np.random.default_rng(4)) == chance(table, rng=np.random.default_rng(4))
+    assert chance(table, rng=np.random.default_rng(4)) != chance(table, rng=np.random.default_rng(5))
+
+
+def test_chance_of_nothing_is_nan():
+    null = chance(rows_of(np.empty(0), np.empty(0, bool)).table, rng=np.random.default_rng(0))
+    assert np.isnan([null.mean, null.p95, null.p_value]).all()
+
+
+def test_the_test_of_chance_has_its_size():
+    rng = np.random.default_rng(17)
+    p_values = []
+    for _ in range(600):
+        confidence = rng.beta(3, 1, 400)
+        table = rows_of(confidence, rng.random(400) < confidence).table
+        p_values.append(chance(table, rng=rng, n_draws=199).p_value)
+    assert 0.025 <= np.mean(np.array(p_values) <= 0.05) <= 0.08
+    assert 0.42 <= np.mean(np.array(p_values) <= 0.5) <= 0.58
+
+
+# Coverage -------------------------------------------------------------------------------------------------------------
+
+
+class World:
+    """Confidences on a grid with known gaps: the true error is a sum over bins."""
+
+    def __init__(self, gap_of_bin):
+        rng = np.random.default_rng(99)
+        sharp = np.where(rng.random(20_000) < 0.75, rng.beta(20, 0.6, 20_000), rng.beta(2, 1.5, 20_000))
+        self.confidence = 0.1 + 0.9 * sharp
+        self.index = np.ceil(self.confidence * 15).astype(int) - 1
+        self.accuracy = np.clip(self.confidence - np.asarray(gap_of_bin)[self.index], 0, 1)
+        gaps = np.bincount(self.index, self.confidence - self.accuracy, 15) / 20_000
+        self.error = np.abs(gaps).sum()
+
+    def sample(self, rng, n):
+        rows = rng.integers(20_000, size=n)
+        return self.confidence[rows], rng.random(n) < self.accuracy[rows]
+
+
+CALIBRATED = World(np.zeros(15))
+ONE_SIGN = World(np.full(15, 0.03))
+ALTERNATING = World(np.where(np.arange(15) % 2 == 0, 0.05, -0.05))
+TOP_BIN = World(np.where(np.arange(15) == 14, 0.05, 0.0))
+
+
+@pytest.mark.parametrize("n", [300, 3_000])
+@pytest.mark.parametrize("world", [CALIBRATED, ONE_SIGN, ALTERNATING, TOP_BIN])
+def test_the_interval_covers_the_true_error(world, n):
+    rng = np.random.default_rng(n)
+    hits = 0
+    for _ in range(250):
+        table = bin_table(*world.sample(rng, n), Binning())
+        low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=rng, n_draws=199))
+        hits += low <= world.error <= high
+    assert hits / 250 >= 0.92
+
+
+def test_a_percentile_bootstrap_would_fail_the_test_above():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(40):
+        confidence, correct = TOP_BIN.sample(rng, 1_000)
+        draws = []
+        for _ in range(100):
+            rows = rng.integers(1_000, size=1_000)
+            table = bin_table(confidence[rows], correct[rows], Binning())
+            draws.append(np.abs(table.confidence_sum - table.outcome_sum).sum() / 1_000)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        hits += low <= TOP_BIN.error <= high
+    assert hits / 40 < 0.5
+
+
+def test_the_interval_covers_with_many_sparse_bins():
+    # Per bin a handful of rows: nothing there is normal.
+    rng = np.random.default_rng(6)
+    hits = 0
+    fine = np.ceil(TOP_BIN.confidence * 300).astype(int) - 1
+    truth = np.abs(np.bincount(fine, TOP_BIN.confidence - TOP_BIN.accuracy)).sum() / 20_000
+    for _ in range(250):
+        table = bin_table(*TOP_BIN.sample(rng, 1_000), Binning(n_bins=300))
+        low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=rng, n_draws=99))
+        hits += low <= truth <= high
+    assert hits / 250 >= 0.92
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+def dependent(rng, n_groups=20, size=25):
+    """Rows of a calibrated model whose groups share a confidence and their luck."""
+    groups = np.repeat(np.arange(n_groups), size)
+    confidence = rng.uniform(0.3, 0.7, n_groups)[groups] + rng.uniform(0, 0.05, len(groups))
+    luck = rng.choice([-0.25, 0.25], n_groups)[groups]
+    return confidence, rng.random(len(groups)) < confidence + luck, groups
+
+
+def test_dependent_rows_are_jackknifed_by_group():
+    confidence, correct, groups = dependent(np.random.default_rng(2))
+    groups = np.where(groups < 3, 0, groups)  # one group is larger
+    rows = rows_of(confidence, correct, 10, groups=groups)
+    gap, index, n, names = rows.gap, rows.index, len(confidence), np.unique(groups)
+    full = np.bincount(index, gap, 10) / n
+    moved, signed = [], np.sign(full)[index] * gap
+    for g in names:
+        kept = groups != g
+        left = np.bincount(index[kept], gap[kept], 10) / kept.sum()
+        moved.append([*(full - left), np.mean(signed) - np.mean(signed[kept])])
+    errors = np.sqrt((len(names) - 1) / len(names) * np.sum(np.square(moved), axis=0))
+    theta, se, bias_low, bias_high = loop_parts(confidence, correct, 10, errors=dict(enumerate(errors[:-1])))
+    sizes = np.bincount(groups)
+    t = stats.t.ppf(0.975, n**2 / np.sum(sizes**2) - 1)
+    assert errors[-1] > 2 * se  # the groups matter
+    low, high, _ = bracket_interval(rows, level=0.95, chance=REJECTED)
+    assert high == pytest.approx(theta - bias_low + t * errors[-1], rel=1e-9)
+    assert low == pytest.approx(max(0, theta - bias_high - t * errors[-1]), abs=1e-9)
+
+
+def test_groups_of_one_row_widen_only_by_t():
+    confidence, correct = over_confident(2_000)
+    by_rows = bracket_interval(rows_of(confidence, correct), level=0.95, chance=REJECTED)
+    by_groups = bracket_interval(rows_of(confidence, correct, groups=np.arange(2_000)), level=0.95, chance=REJECTED)
+    assert by_groups[:2] == pytest.approx(by_rows[:2], abs=3e-4)
+
+
+def test_the_interval_of_dependent_rows_covers_where_that_of_rows_does_not():
+    rng = np.random.default_rng(8)
+    hits = np.zeros(2)
+    for _ in range(150):
+        confidence, correct, groups = dependent(rng)
+        # Shifted by a tenth: the true error is .1 in one direction.
+        rows = rows_of(confidence + 0.1, correct, 5, groups=groups)
+        null = chance(rows.table, rng=rng, n_draws=99)
+        for which, sample in enumerate((rows, rows.table)):
+            low, high, _ = bracket_interval(sample, level=0.95, chance=null)
+            hits[which] += low <= 0.1 <= high
+    assert hits[0] / 150 >= 0.91
+    assert hits[1] / 150 < 0.65
+
+
+# Two models -----------------------------------------------------------------------------------------------------------
+
+
+def two_models(n=1_500, seed=0):
+    rng = np.random.default_rng(seed)
+    confidence, luck = 0.3 + 0.7 * rng.beta(4, 1, n), rng.random(n)
+    other = np.clip(confidence + rng.normal(scale=0.05, size=n), 0.01, 1)
+    return rows_of(confidence, luck < confidence - 0.06), rows_of(other, luck < other - 0.02)
+
+
+def test_the_paired_interval_is_its_formula():
+    model, reference = two_models()
+    theta, se, low, high = np.transpose(
+        [
+            loop_parts(rows.gap + correct, correct, 15)
+            for rows, correct in ((r, (r.gap <= 0).astype(float)) for r in (model, reference))
+        ]
+    )
+    signed = []
+    for rows in (model, reference):
+        sign = np.sign(np.bincount(rows.index, rows.gap, 15))
+        signed.append(sign[rows.index] * rows.gap)
+    rho = np.corrcoef(*signed)[0, 1]
+    middle, half = theta - (low + high) / 2, (high - low) / 2
+    m = middle[0] - middle[1]
+    error = math.sqrt(se @ se - 2 * rho * se[0] * se[1])
+    slack = math.sqrt(half @ half - 2 * rho * half[0] * half[1])
+    found = paired_bracket(model, reference, level=0.9)
+    z = NORMAL.inv_cdf(0.95)
+    assert found.value == pytest.approx(theta[0] - theta[1], rel=1e-12)
+    assert (found.low, found.high) == pytest.approx((m - slack - z * error, m + slack + z * error), rel=1e-9)
+    assert found.p_value == pytest.approx(min(1, 2 * NORMAL.cdf(-max(0, abs(m) - slack) / error)), rel=1e-6)
+
+
+def test_a_model_against_itself_differs_by_exactly_nothing():
+    model, _ = two_models()
+    found = paired_bracket(model, model, level=0.95)
+    assert (found.value, found.low, found.high, found.p_value, found.reason) == (0.0, 0.0, 0.0, 1.0, None)
+
+
+def test_the_difference_changes_sign_with_the_reference():
+    model, reference = two_models()
+    one, two = paired_bracket(model, reference, level=0.95), paired_bracket(reference, model, level=0.95)
+    assert (one.value, one.low, one.high, one.p_value) == pytest.approx((-two.value, -two.high, -two.low, two.p_value))
+
+
+def test_the_interval_excludes_zero_exactly_when_the_p_value_is_small():
+    for seed in range(60):
+        model, reference = two_models(n=400, seed=seed)
+        found = paired_bracket(model, reference, level=0.95)
+        assert (found.low > 0 or found.high < 0) is (found.p_value < 0.05)
+
+
+def test_certain_models_that_differ_by_a_constant():
+    right = np.ones(20, bool)
+    found = paired_bracket(rows_of(np.ones(20), right), rows_of(np.ones(20), ~right), level=0.95)
+    assert found.value == -1
+    assert found.low <= -0.9
+    assert found.p_value < 1e-3
+
+
+def test_grouped_and_single_rows_have_no_paired_interval():
+    confidence, correct = over_confident(50)
+    grouped, plain = rows_of(confidence, correct, groups=np.arange(50)), rows_of(confidence, ~correct)
+    found = paired_bracket(plain, grouped, level=0.95)
+    assert "grouped" in found.reason
+    assert found.low is found.high is found.p_value is None
+    assert np.isfinite(found.value)
+    one = [rows_of(np.array([p]), np.array([True])) for p in (0.6, 0.7)]
+    assert paired_bracket(*one, level=0.95).reason == "a single row"
+
+
+@pytest.mark.parametrize("worlds", [(ONE_SIGN, ONE_SIGN), (TOP_BIN, ALTERNATING), (ONE_SIGN, CALIBRATED)])
+def test_the_paired_interval_covers_the_true_difference(worlds):
+    rng = np.random.default_rng(31)
+    first, second = worlds
+    truth, hits, rejected = first.error - second.error, 0, 0
+    for _ in range(200):
+        rows, luck = rng.integers(20_000, size=1_000), rng.random(1_000)
+        other = np.where(rng.random(1_000) < 0.7, luck, rng.random(1_000))
+        samples = [
+            rows_of(world.confidence[rows], lucky < world.accuracy[rows])
+            for world, lucky in ((first, luck), (second, other))
+        ]
+        found = paired_bracket(*samples, level=0.95)
+        hits += found.low <= truth <= found.high
+        rejected += found.p_value <= 0.05
+    assert hits / 200 >= 0.92
+    if first is second:
+        assert rejected / 200 <= 0.08
+
+
+# Published files ------------------------------------------------------------------------------------------------------
+
+
+def network(name, temperature=1.0):
+    data = np.load(real_data(f"multiclass/cifar10_resnet50_{name}.npz"))
+    logits = data["logits"].astype(float) / temperature
+    probs = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    return rows_of(probs.max(axis=1), probs.argmax(axis=1) == data["labels"])
+
+
+def test_two_networks_as_saved():
+    expected = {"ce": (0.0389, 0.0474), "flsd53": (0.0103, 0.0187)}
+    rows = {name: network(name) for name in expected}
+    for name, ends in expected.items():
+        null = chance(rows[name].table, rng=np.random.default_rng(0))
+        assert null.p_value < 0.001
+        assert bracket_interval(rows[name], level=0.95, chance=null)[:2] == pytest.approx(ends, abs=6e-5)
+    found = paired_bracket(rows["ce"], rows["flsd53"], level=0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((0.0280, 0.0242, 0.0331), abs=6e-5)
+    assert found.p_value < 1e-9
+
+
+def test_two_networks_after_temperature_scaling():
+    found = paired_bracket(network("ce", 2.49752), network("flsd53", 1.06262), level=0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((0.0040, -0.0002, 0.0095), abs=6e-5)
+    assert found.p_value > 0.05
+
+
+def test_election_forecasts_by_rows_and_by_groups():
+    data = np.load(real_data("binary/538_governors_elections.npz"))
+    forecast, outcome = data["prob"], data["outcome"] == 1
+    rows = rows_of(forecast, outcome, groups=data["group"])
+    null = chance(rows.table, rng=np.random.default_rng(0))
+    assert bracket_interval(rows.table, level=0.95, chance=null)[:2] == pytest.approx((0.0312, 0.0371), abs=6e-5)
+    assert bracket_interval(rows, level=0.95, chance=null)[:2] == pytest.approx((0.0115, 0.0445), abs=6e-5)
