@@ -1,0 +1,250 @@
+"""Binned calibration error and the reliability curve: one number and one curve from the same bin tables. Floor 2."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calibkit._checks import check_choice, check_level
+from calibkit._numerics import Floats, Integers
+from calibkit.binning import Binning, BinTable
+from calibkit.intervals import wilson_interval
+from calibkit.predictions import Predictions
+from calibkit.views import View, score_and_bin
+
+Norm = Literal["l1", "l2", "max"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReliabilityCurve:
+    """Mean confidence and accuracy of each bin, with the accuracy's interval: what a reliability diagram draws.
+
+    Attributes
+    ----------
+    view : str
+        Which forecast and outcome were binned.
+    edges : ndarray of shape (b + 1,)
+        From 0 to 1.
+    count : ndarray of shape (b,), int64
+        Rows of each bin; empty bins are kept.
+    confidence, accuracy : ndarray of shape (b,)
+        Means over the rows of each bin, in [0, 1]; NaN where it is empty. Calibrated: equal.
+    low, high : ndarray of shape (b,) or None
+        Wilson interval of the accuracy, NaN where the bin is empty; None where no intervals were asked for.
+
+    Examples
+    --------
+    >>> from calibkit import reliability_curve
+    >>> reliability_curve([1, 0, 1, 1], [0.6, 0.7, 0.8, 0.9], n_bins=2).accuracy
+    array([ nan, 0.75])
+    """
+
+    view: str
+    edges: Floats
+    count: Integers
+    confidence: Floats
+    accuracy: Floats
+    low: Floats | None
+    high: Floats | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; what an empty bin does not have is null."""
+        vectors = {name: _plain(getattr(self, name)) for name in ("confidence", "accuracy", "low", "high")}
+        return {"view": self.view, "edges": self.edges.tolist(), "count": self.count.tolist(), **vectors}
+
+
+def calibration_error(tables: tuple[BinTable, ...], *, norm: Norm) -> float:
+    """Calibration error of a view: the mean over its bin tables (one a class in view classwise, else one).
+
+    Examples
+    --------
+    >>> from calibkit.binning import bin_table
+    >>> table = bin_table(np.array([0.6, 0.7, 0.9]), np.array([1, 0, 1]), Binning(n_bins=4))
+    >>> round(calibration_error((table,), norm="l1"), 4), round(calibration_error((table,), norm="max"), 4)
+    (0.1333, 0.15)
+    """
+    return float(np.mean([_ERRORS[norm](table) for table in tables]))
+
+
+def curve_of(table: BinTable, view: str, *, level: float | None) -> ReliabilityCurve:
+    """The reliability curve of a bin table, with Wilson intervals at a level (of the effective count with weights).
+
+    Examples
+    --------
+    >>> from calibkit.binning import bin_table
+    >>> table = bin_table(np.array([0.6, 0.7, 0.9]), np.array([1, 0, 1]), Binning(n_bins=2))
+    >>> curve_of(table, "positive", level=0.95).low.round(3)
+    array([ nan, 0.208])
+    """
+    low = high = None
+    if level is not None:
+        filled = table.count > 0
+        size = np.zeros(len(table.count))
+        np.divide(table.weight**2, table.weight_squared, out=size, where=filled)
+        low, high = wilson_interval(np.clip(table.accuracy, 0, 1), size, level=level)
+    return ReliabilityCurve(
+        view=view,
+        edges=table.edges,
+        count=table.count,
+        confidence=table.confidence,
+        accuracy=table.accuracy,
+        low=low,
+        high=high,
+    )
+
+
+def expected_calibration_error(
+    labels: ArrayLike,
+    probs: ArrayLike,
+    *,
+    view: View | None = None,
+    n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
+    norm: Norm = "l1",
+    edges: Literal["right", "left"] = "right",
+    weights: ArrayLike | None = None,
+) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy over bins of confidence.
+
+    In [0, 1], smaller is better. Biased upward for few rows or many bins, and different in every view: compare values
+    of one convention alone, and see `evaluate` for the interval.
+
+    Parameters
+    ----------
+    labels : array_like of shape (n,)
+        True classes 0..k-1.
+    probs : array_like of shape (n, k) or (n,)
+        Probabilities; 1-D is P(y = 1).
+    view : {"top-label", "positive", "classwise", "flattened"}, optional
+        Which forecast and outcome are binned: by default "positive" for 1-D probabilities, else "top-label".
+    n_bins : int, default 15
+        Number of bins (Guo et al. 2017).
+    binning : {"uniform", "quantile"}, default "uniform"
+        Bins of equal width or of equal count; ties are never split.
+    norm : {"l1", "l2", "max"}, default "l1"
+        ECE, root mean square calibration error, or maximum calibration error (MCE).
+    edges : {"right", "left"}, default "right"
+        The closed end of a bin; 0 and 1 are always inside.
+    weights : array_like of shape (n,), optional
+        Row weights; equal integers act as repetition.
+
+    Returns
+    -------
+    float
+        NaN without rows.
+
+    Raises
+    ------
+    DataError, LabelError, ShapeError
+        If the arrays are not what they are said to be.
+    OptionError
+        If an option has a value that is not allowed.
+
+    Notes
+    -----
+    With weight W_b, mean confidence c_b and accuracy a_b of the rows in bin b, and W = sum W_b:
+    "l1" is sum_b W_b / W |c_b - a_b|, "l2" the root of sum_b W_b / W (c_b - a_b)^2, "max" the largest |c_b - a_b| of a
+    bin that is not empty. In view "classwise" it is the mean over classes of the one-versus-rest error. Quantile bins
+    in the views "classwise" and "flattened" hold all n k probabilities in memory.
+
+    References
+    ----------
+    Naeini, Cooper, Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning", section 4.
+    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", eq. 3 and 5.
+
+    Examples
+    --------
+    Confidences .65 and .75 share a bin and are right once, .95 is right: |.7 - .5| 2/3 + |.95 - 1| 1/3.
+
+    >>> from calibkit import expected_calibration_error
+    >>> probs = [[0.65, 0.35], [0.25, 0.75], [0.05, 0.95]]
+    >>> round(expected_calibration_error([0, 0, 1], probs, n_bins=5), 4)
+    0.15
+    """
+    check_choice(norm, tuple(_ERRORS), option="norm")
+    predictions = Predictions.from_probs(labels, probs, weights=weights)
+    _, binned = score_and_bin(
+        predictions, view=view, binning=Binning(n_bins=n_bins, strategy=binning, edges=edges), keep_rows=False
+    )
+    return calibration_error(binned.tables, norm=norm)
+
+
+def reliability_curve(
+    labels: ArrayLike,
+    probs: ArrayLike,
+    *,
+    view: View | None = None,
+    n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
+    edges: Literal["right", "left"] = "right",
+    weights: ArrayLike | None = None,
+    confidence_level: float | None = 0.95,
+) -> ReliabilityCurve:
+    """Mean confidence and accuracy in bins of confidence: the points of a reliability diagram.
+
+    Calibrated forecasts lie on the diagonal, accuracy = confidence, both in [0, 1].
+
+    Parameters
+    ----------
+    labels, probs, view, n_bins, binning, edges, weights
+        As in `expected_calibration_error`. View "classwise" has one curve a class and is drawn as "top-label".
+    confidence_level : float or None, default 0.95
+        Level of the Wilson interval of each bin's accuracy; None for no interval.
+
+    Returns
+    -------
+    ReliabilityCurve
+        Empty bins are kept, with count 0 and NaN.
+
+    Raises
+    ------
+    DataError, LabelError, ShapeError
+        If the arrays are not what they are said to be.
+    OptionError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    DeGroot, Fienberg 1983, "The comparison and evaluation of forecasters".
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+
+    Examples
+    --------
+    >>> from calibkit import reliability_curve
+    >>> curve = reliability_curve([1, 0, 1, 1], [0.15, 0.7, 0.8, 0.9], n_bins=3)
+    >>> curve.count, curve.accuracy.round(3)
+    (array([1, 0, 3]), array([1.   , nan, 0.667]))
+    """
+    predictions = Predictions.from_probs(labels, probs, weights=weights)
+    level = check_level(confidence_level)
+    _, binned = score_and_bin(
+        predictions, view=view, binning=Binning(n_bins=n_bins, strategy=binning, edges=edges), keep_rows=False
+    )
+    return curve_of(binned.reliability, binned.reliability_view, level=level)
+
+
+def _l1(table: BinTable) -> float:
+    return _over_weight(np.abs(table.confidence_sum - table.outcome_sum).sum(), table)
+
+
+def _l2(table: BinTable) -> float:
+    filled = table.count > 0
+    return float(np.sqrt(_over_weight((table.weight[filled] * table.gap[filled] ** 2).sum(), table)))
+
+
+def _max(table: BinTable) -> float:
+    gaps = np.abs(table.gap[table.count > 0])
+    return float(gaps.max()) if len(gaps) else float("nan")
+
+
+_ERRORS = {"l1": _l1, "l2": _l2, "max": _max}
+
+
+def _over_weight(total: float, table: BinTable) -> float:
+    weight = table.weight.sum()
+    return float(total / weight) if weight > 0 else float("nan")
+
+
+def _plain(vector: NDArray[Any] | None) -> list[float | None] | None:
+    return None if vector is None else [None if np.isnan(value) else float(value) for value in vector]
