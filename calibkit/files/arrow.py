@@ -1,0 +1,186 @@
+"""Arrow tables: Parquet, Arrow IPC and Feather, batch by batch, every batch validated. Floor 2."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from calibkit.errors import InputFormatError, MissingExtraError
+from calibkit.files.contents import AnyArray, Contents, Entry, Shape, Wanted, shown
+from calibkit.files.source import Source
+
+INSTALL = 'pip install "calibkit[arrow]"'
+BATCH_ROWS = 1 << 16
+LIST_BATCH_ROWS = 1 << 12
+NUMBER_BYTES = 8
+
+
+def pyarrow_or_hint(source: Source) -> Any:
+    """Import pyarrow, or say which command installs it."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{source.shown}: reading {source.suffix or 'CSV'} files needs pyarrow: {INSTALL}"
+        ) from error
+    return pyarrow
+
+
+def parquet_contents(source: Source) -> Contents:
+    """The columns of a Parquet file; page checksums are compared where the file has them."""
+    pyarrow_or_hint(source)
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(source.file, page_checksum_verification=True)
+    n_rows, schema = file.metadata.num_rows, file.schema_arrow
+
+    def read(wanted: Wanted) -> dict[str, AnyArray]:
+        """Read the columns that are wanted, if the rows that the footer declares are within the limit."""
+        # The footer's number of values in each column would say more, but a hostile footer makes pyarrow abort the
+        # process when it is asked (ColumnChunkMetaData throws through Cython). Rows of lists come in small batches.
+        source.check_bytes(n_rows * len(wanted) * NUMBER_BYTES, what=", ".join([*wanted][:3]))
+        lists = any(_inner_shape(schema.field(name).type) for name in wanted)
+        rows = LIST_BATCH_ROWS if lists else BATCH_ROWS
+        values = _columns(source, file.iter_batches(batch_size=rows, columns=[*wanted]), wanted)
+        if any(len(array) != n_rows for array in values.values()):
+            raise InputFormatError(f"{source.shown}: the footer declares {n_rows:,} rows, the columns have others")
+        return values
+
+    entries = _entries(schema, n_rows)
+    return Contents(format="parquet", entries=entries, read=read, table=True)
+
+
+def ipc_contents(source: Source) -> Contents:
+    """The columns of an Arrow IPC file (which Feather is) or stream."""
+    pyarrow = pyarrow_or_hint(source)
+    from pyarrow import ipc
+
+    open_reader = ipc.open_file if source.start(6) == b"ARROW1" else ipc.open_stream
+    with open_reader(pyarrow.PythonFile(source.file, mode="r")) as reader:
+        schema = reader.schema
+
+    def read(wanted: Wanted) -> dict[str, AnyArray]:
+        """Read the columns that are wanted."""
+        source.file.seek(0)
+        fields = [number for number, name in enumerate(schema.names) if name in wanted]
+        options = ipc.IpcReadOptions(included_fields=fields)
+        with open_reader(pyarrow.PythonFile(source.file, mode="r"), options=options) as reader:
+            return _columns(source, _record_batches(reader), wanted)
+
+    return Contents(format="arrow", entries=_entries(schema, None), read=read, table=True)
+
+
+def _record_batches(reader: Any) -> Iterator[Any]:
+    """Batches of a file reader (by number) or a stream reader (in turn)."""
+    if hasattr(reader, "num_record_batches"):
+        return (reader.get_batch(number) for number in range(reader.num_record_batches))
+    return iter(reader)
+
+
+def _entries(schema: Any, n_rows: int | None) -> tuple[Entry, ...]:
+    """An entry for each column; a list column is 2-D."""
+    return tuple(
+        Entry(name=field.name, shape=(n_rows, *_inner_shape(field.type)), dtype=_type_name(field.type))
+        for field in schema
+    )
+
+
+def _inner_shape(kind: Any) -> Shape:
+    """What a column's type adds to its shape."""
+    from pyarrow import types
+
+    if types.is_fixed_size_list(kind):
+        return (kind.list_size,)
+    return (None,) if types.is_list(kind) or types.is_large_list(kind) else ()
+
+
+def _type_name(kind: Any) -> str:
+    """Name a column's type as Arrow does; of a list, the type of its values."""
+    return str(kind.value_type) if _inner_shape(kind) else str(kind)
+
+
+def _columns(source: Source, batches: Iterable[Any], wanted: Wanted) -> dict[str, AnyArray]:
+    """Read batches into one array a column, refusing more bytes than the limit as they come."""
+    pieces: dict[str, list[AnyArray]] = {name: [] for name in wanted}
+    n_rows = n_bytes = 0
+    for batch in batches:
+        batch.validate(full=True)
+        for name, parts in pieces.items():
+            parts.append(_array(source, batch.column(name), name, n_rows))
+            n_bytes += parts[-1].nbytes
+        n_rows += batch.num_rows
+        source.check_bytes(n_bytes, what="the table")
+    return {name: _joined(source, name, parts) for name, parts in pieces.items()}
+
+
+def _joined(source: Source, name: str, parts: list[AnyArray]) -> AnyArray:
+    """One array of the parts of a column."""
+    filled = [part for part in parts if len(part)] or parts[:1]
+    if not filled:
+        return np.empty(0)
+    if len({part.shape[1:] for part in filled}) > 1:
+        raise InputFormatError(f"{source.shown}:{shown(name)}: the lists are not all of one length")
+    masked = any(isinstance(part, np.ma.MaskedArray) for part in filled)
+    join: Callable[[list[AnyArray]], AnyArray] = np.ma.concatenate if masked else np.concatenate
+    return join(filled)
+
+
+def _array(source: Source, column: Any, name: str, first_row: int) -> AnyArray:
+    """One column of one batch: a vector, or (from lists) a matrix; missing values are masked."""
+    where = f"{source.shown}:{shown(name)}"
+    column = _plain(column)
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    read = _matrix if _inner_shape(column.type) else _vector
+    valid = read(column.drop_null(), where, first_row)
+    if not null.any():
+        return valid
+    full = np.zeros((len(null), *valid.shape[1:]), dtype=valid.dtype)
+    full[~null] = valid
+    mask = np.zeros(full.shape, dtype=np.bool_)
+    mask[null] = True
+    mask[~null] |= np.ma.getmaskarray(valid)
+    return np.ma.MaskedArray(full, mask=mask)
+
+
+def _vector(column: Any, where: str, first_row: int) -> AnyArray:  # noqa: ARG001 - the same call as _matrix
+    """Numbers or text of a column without nulls."""
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return np.array(column.to_pylist(), dtype=np.str_)
+    if types.is_decimal(kind):
+        column = column.cast("float64")
+    elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise InputFormatError(f"{where}: the column holds {kind}, neither numbers nor text")
+    values: AnyArray = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _matrix(column: Any, where: str, first_row: int) -> AnyArray:
+    """A list column without null lists as a matrix: lists of one length; a null in a list is masked."""
+    from pyarrow import compute, types
+
+    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    ragged = np.flatnonzero(lengths != lengths[:1])
+    if ragged.size:
+        raise InputFormatError(
+            f"{where}: lists of {lengths[0]} and of {lengths[ragged[0]]} values among the rows from row {first_row}; "
+            "every row needs one per class"
+        )
+    values = _plain(column.flatten())
+    if not (types.is_floating(values.type) or types.is_integer(values.type)):
+        raise InputFormatError(f"{where}: the lists hold {values.type}, not numbers")
+    shape = (len(lengths), int(lengths[0]) if len(lengths) else 0)
+    null = values.is_null().to_numpy(zero_copy_only=False)
+    matrix: AnyArray = values.fill_null(0).to_numpy(zero_copy_only=False).reshape(shape)
+    return np.ma.MaskedArray(matrix, mask=null.reshape(shape)) if null.any() else matrix
+
+
+def _plain(column: Any) -> Any:
+    """A column without its wrapping: extension types to their storage, dictionaries to their values."""
+    from pyarrow import BaseExtensionType, types
+
+    if isinstance(column.type, BaseExtensionType):
+        column = column.storage
+    return column.dictionary_decode() if types.is_dictionary(column.type) else column

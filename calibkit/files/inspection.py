@@ -1,0 +1,173 @@
+"""What a file holds, and what `load` would make of it: shapes and names, no values where the format allows. Floor 2."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from calibkit.errors import CalibkitError
+from calibkit.files.contents import Contents, Entry, folded, shown
+from calibkit.files.formats import open_contents
+from calibkit.files.loading import asked
+from calibkit.files.names import FORECASTS, NEEDS, Found, Question, Reading, choose, splits
+from calibkit.files.source import AnyPath, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContents:
+    """What a file holds and what would be read from it.
+
+    Attributes
+    ----------
+    path, format : str
+        The file and the format it begins as.
+    entries : tuple of Entry
+        Its arrays or columns with shapes, types and roles; numbered columns of one kind are one entry.
+    n : int or None
+        Number of rows that would be read; None if nothing would.
+    reading : str
+        What would be read, in words; "nothing" if `problem` says why.
+    problem : str or None
+        The error that `load` would raise before it looks at values; None if there is none.
+    splits : tuple of str
+        What `split` may be.
+
+    Examples
+    --------
+    >>> contents = FileContents(path="a.npz", format="npz", entries=(), reading="nothing", n=None, problem="empty")
+    >>> contents.to_dict()["problem"]
+    'empty'
+    """
+
+    path: str
+    format: str
+    entries: tuple[Entry, ...]
+    reading: str
+    n: int | None
+    problem: str | None
+    splits: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: the attributes, an entry as an object of name, shape, dtype and role."""
+        entries = [{"name": e.name, "shape": list(e.shape), "dtype": e.dtype, "role": e.role} for e in self.entries]
+        return {
+            "path": self.path,
+            "format": self.format,
+            "entries": entries,
+            "reading": self.reading,
+            "n": self.n,
+            "problem": self.problem,
+            "splits": list(self.splits),
+        }
+
+
+def inspect(
+    path: AnyPath,
+    *,
+    split: str | None = None,
+    labels_file: str | None = None,
+    label_base: int = 0,
+    max_bytes: int | None = None,
+    **options: Any,
+) -> FileContents:
+    """Show what a file holds and what would be read from it.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `load`.
+    split, labels_file, label_base, max_bytes, **options
+        As for `load`; options that only concern values are left aside.
+
+    Returns
+    -------
+    FileContents
+        Names, shapes and types; arrays are not read. Of CSV, JSON lines and Arrow files one column is read, to count
+        the rows.
+
+    Raises
+    ------
+    InputFormatError
+        If the file cannot be read at all. A file in which it is not clear what is what is no error here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from calibkit import inspect
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/net.npz", labels=[2, 0], logits=[[0.1, -1.2, 2.3], [0.4, 1.9, -0.7]], epoch=7)
+    ...     inspect(f"{folder}/net.npz").reading
+    'logits of 2 rows and 3 classes from logits; labels from labels'
+    """
+    keys = {key: value for key, value in options.items() if key in NEEDS}
+    question = asked(keys, split=split, label_base=label_base, labels_file=labels_file, max_bytes=max_bytes)
+    with open_contents(path, max_bytes=max_bytes) as (source, contents):
+        there = splits(contents, Question(keys={}))
+        try:
+            reading = choose(contents, question, where=source.shown)
+        except CalibkitError as error:
+            return _unreadable(source, contents, there, str(error))
+        n = _count(contents, reading)
+    return FileContents(
+        path=source.shown,
+        format=contents.format,
+        entries=folded(_told(contents, reading, n)),
+        reading=_in_words(contents, reading, n),
+        n=n,
+        problem=None,
+        splits=there,
+    )
+
+
+def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], problem: str) -> FileContents:
+    """A file of which it is not clear what is what."""
+    return FileContents(
+        path=source.shown,
+        format=contents.format,
+        entries=folded(contents.entries),
+        reading="nothing",
+        n=None,
+        problem=problem,
+        splits=there,
+    )
+
+
+def _told(contents: Contents, reading: Reading, n: int) -> tuple[Entry, ...]:
+    """Entries with what they would be read as, and the rows of a table once they are counted."""
+    roles = {name: role for role, found in reading.found.items() for name in found.names}
+    return tuple(
+        replace(entry, role=roles.get(entry.name), shape=(n, *entry.shape[1:]) if contents.table else entry.shape)
+        for entry in contents.entries
+    )
+
+
+def _forecast(reading: Reading) -> Found:
+    """Where the numbers stand that are judged."""
+    return reading.found[FORECASTS[reading.kind][-1]]
+
+
+def _count(contents: Contents, reading: Reading) -> int:
+    """Number of rows: from the shape, else by reading one column."""
+    entry = contents.entry(_forecast(reading).names[0])
+    if entry is not None and entry.shape and entry.shape[0] is not None:
+        return entry.shape[0]
+    role = next(iter(reading.found))
+    name = reading.found[role].names[0]
+    return len(contents.read({name: NEEDS[role]})[name])
+
+
+def _in_words(contents: Contents, reading: Reading, n: int) -> str:
+    """Say what would be read from where."""
+    found = _forecast(reading)
+    entry = contents.entry(found.names[0])
+    k = len(found.names) if len(found.names) > 1 else entry.shape[1] if entry and len(entry.shape) > 1 else None
+    one_d = {"logits": " (log-odds of class 1)", "probs": " (P(y = 1))"}.get(reading.kind, "")
+    classes = f" and {k} classes" if k else "" if found.matrix else one_d
+    first = f"{reading.kind} of {n:,} rows{classes} from {_places(found)}"
+    others = {role: place for role, place in reading.found.items() if place is not found}
+    return "; ".join([first, *(f"{role} from {_places(place)}" for role, place in others.items())])
+
+
+def _places(found: Found) -> str:
+    """Names of columns, in short."""
+    first, last = shown(found.names[0]), shown(found.names[-1])
+    return first if first == last else f"{first} .. {last}"

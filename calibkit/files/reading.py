@@ -1,0 +1,151 @@
+"""From a path to arrays by role: opens, chooses, reads, puts columns together. Floor 2."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibkit.errors import InputFormatError
+from calibkit.files.contents import AnyArray, Contents, Entry, described, shown
+from calibkit.files.digits import printed_tolerance
+from calibkit.files.formats import open_contents
+from calibkit.files.names import NEEDS, RECOGNISED, Found, Question, Reading, choose
+from calibkit.files.source import AnyPath
+from calibkit.predictions import Kind
+
+BFLOAT16_EPS = 2.0**-7
+CLASS_NAMES = "class_names"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What was read from a file: arrays by role, and what the file says beside them."""
+
+    path: str
+    stem: str
+    kind: Kind
+    arrays: Mapping[str, AnyArray]
+    class_names: tuple[str, ...] | None
+    sum_tolerance: float | None
+    header: Mapping[str, Any] | None
+
+
+def draw(path: AnyPath, question: Question, *, max_bytes: int | None, log_probs: bool = False) -> Drawn:
+    """Read what a file holds, each array under its role."""
+    with open_contents(path, max_bytes=max_bytes) as (source, contents):
+        reading = choose(contents, question, where=source.shown)
+        _check_header(contents, reading, question, where=source.shown)
+        arrays = _arrays(contents, reading.found)
+        names = reading.class_names or _class_names(contents)
+    return Drawn(
+        path=source.shown,
+        stem=source.stem,
+        kind=reading.kind,
+        arrays=arrays,
+        class_names=names,
+        sum_tolerance=_sum_tolerance(contents, reading, arrays, log_probs=log_probs),
+        header=contents.header,
+    )
+
+
+def with_labels_from(drawn: Drawn, labels_file: str, *, max_bytes: int | None) -> Drawn:
+    """The same with the labels of another file, ``"PATH"`` or ``"PATH:KEY"``."""
+    return replace(drawn, arrays={**drawn.arrays, "labels": _labels(labels_file, max_bytes)})
+
+
+def _labels(labels_file: str, max_bytes: int | None) -> AnyArray:
+    """The labels of a file: the array that is named, else the recognised one, else the only one."""
+    path, key = _path_and_key(labels_file)
+    with open_contents(path, max_bytes=max_bytes) as (source, contents):
+        known = [entry for entry in contents.entries if entry.name.lower() in RECOGNISED["labels"]]
+        choices = known or list(contents.entries)
+        entry = contents.entry(key) if key is not None else choices[0] if len(choices) == 1 else None
+        if entry is None:
+            complaint = "which array holds the labels?" if key is None else f"there is no {shown(key)!r}."
+            raise InputFormatError(
+                f"{source.shown}: {complaint} The file holds {described(contents.entries)}. Name it: "
+                f'labels_file="{shown(path)}:KEY".'
+            )
+        found = Found(names=(entry.name,), matrix=len(entry.shape) > 1)
+        return _arrays(contents, {"labels": found})["labels"]
+
+
+def _path_and_key(labels_file: str) -> tuple[str, str | None]:
+    """Split at the last colon, unless that is part of the name of a file that is there."""
+    if ":" not in labels_file or Path(labels_file).exists():
+        return labels_file, None
+    path, _, key = labels_file.rpartition(":")
+    return (path, key) if path and key else (labels_file, None)
+
+
+def _arrays(contents: Contents, found: Mapping[Any, Found]) -> dict[str, AnyArray]:
+    """Read every role's values in one pass; columns of a matrix are put side by side."""
+    wanted = {name: NEEDS[role] for role, place in found.items() for name in place.names}
+    values = contents.read(wanted)
+    arrays: dict[str, AnyArray] = {}
+    for role, place in found.items():
+        columns = [values[name] for name in place.names]
+        whole = columns[0] if len(columns) == 1 else _side_by_side(columns)
+        arrays[role] = whole[:, None] if place.matrix and whole.ndim == 1 else whole
+        if contents.printed and role == "correct":
+            arrays[role] = _truths(whole)
+    return arrays
+
+
+def _side_by_side(columns: list[AnyArray]) -> AnyArray:
+    """Columns of a matrix; masks are kept."""
+    masked = any(isinstance(column, np.ma.MaskedArray) for column in columns)
+    matrix: AnyArray = np.ma.stack(columns, axis=1) if masked else np.stack(columns, axis=1)
+    return matrix
+
+
+def _truths(values: AnyArray) -> AnyArray:
+    """Printed truth values as booleans; anything else as it is, for the constructor to judge."""
+    if values.dtype.kind != "U":
+        return values
+    words = np.strings.lower(values)
+    return words == "true" if np.isin(words, ("true", "false")).all() else values
+
+
+def _class_names(contents: Contents) -> tuple[str, ...] | None:
+    """Class names that the file's header or an array of that name tells."""
+    if contents.header is not None:
+        names = contents.header[CLASS_NAMES]
+        return None if names is None else tuple(names)
+    entry = None if contents.table else contents.entry(CLASS_NAMES)
+    if entry is None or entry.dtype != "text" or len(entry.shape) != 1:
+        return None
+    return tuple(contents.read({CLASS_NAMES: "key"})[CLASS_NAMES].tolist())
+
+
+def _sum_tolerance(
+    contents: Contents, reading: Reading, arrays: Mapping[str, AnyArray], *, log_probs: bool
+) -> float | None:
+    """Accepted deviation of row sums where the array's own dtype does not tell it."""
+    if contents.header is not None and contents.header["kind"] == reading.kind == "probs":
+        stored = contents.header["sum_tolerance"]
+        return None if stored is None else float(stored)
+    probs = arrays.get("probs")
+    if probs is None or probs.ndim != 2 or probs.size == 0 or probs.dtype.kind not in "iuf":
+        return None
+    if contents.printed:
+        return printed_tolerance(np.asarray(probs, dtype=np.float64), logarithms=log_probs)
+    entry = contents.entry(reading.found["probs"].names[0])
+    is_short = isinstance(entry, Entry) and entry.dtype == "bfloat16"
+    return max(8, probs.shape[1]) * BFLOAT16_EPS if is_short else None
+
+
+def _check_header(contents: Contents, reading: Reading, question: Question, *, where: str) -> None:
+    """Refuse a file whose header and arrays say different things, unless the user named the arrays."""
+    named = any(key is not None for key in question.keys.values()) or question.split is not None
+    if contents.header is None or named:
+        return
+    if contents.header["kind"] != reading.kind:
+        raise InputFormatError(
+            f"{where}: the header says {shown(contents.header['kind'])}, the arrays are those of {reading.kind}"
+        )
+    shapes = [entry.shape for entry in contents.entries]
+    if any(shape[:1] != (contents.header["n"],) for shape in shapes):
+        raise InputFormatError(f"{where}: the header says {contents.header['n']} rows, the arrays have other lengths")

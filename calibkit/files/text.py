@@ -1,0 +1,262 @@
+"""CSV: one header line, one delimiter, every cell present; faults are named by line and column. Floor 2."""
+
+import csv
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+import numpy as np
+
+from calibkit.errors import CalibkitError, InputFormatError
+from calibkit.files.arrow import pyarrow_or_hint
+from calibkit.files.contents import AnyArray, Contents, Entry, Need, Wanted, shown
+from calibkit.files.source import Source
+
+LONGEST_LINE = 1 << 28
+SMALLEST_BLOCK = 1 << 22
+MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """Column names, the delimiter, and where the rows begin."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    offset: int
+
+
+def csv_contents(source: Source) -> Contents:
+    """The columns of a CSV file, as text until they are wanted."""
+    header = _header(source)
+
+    def read(wanted: Wanted) -> dict[str, AnyArray]:
+        """Read the columns that are wanted."""
+        source.check_bytes(source.size, what="the text")
+        _check_quotes(source, header)
+        try:
+            return _columns(source, header, wanted)
+        except CalibkitError:
+            raise
+        except Exception as error:
+            _check_cells(source, header)  # the reader's own message has no line
+            raise error from None
+
+    entries = tuple(Entry(name=name, shape=(None,), dtype="text") for name in header.names if name)
+    return Contents(format="csv", entries=entries, read=read, table=True, printed=True)
+
+
+def _header(source: Source) -> _Header:
+    """Read the header line, and find the delimiter that splits it most."""
+    source.file.seek(0)
+    line = source.file.readline(LONGEST_LINE)
+    offset = len(line)
+    text = _decoded(source, line.removeprefix(MARK)).rstrip("\r\n")
+    if "\r" in text:
+        raise InputFormatError(f"{source.shown}: its lines end in CR alone; convert them to LF or CRLF")
+    delimiter = max(",;\t", key=lambda d: len(_split(text, d)))
+    names = tuple(cell.strip() for cell in _split(text, delimiter))
+    if not any(names):
+        raise InputFormatError(f"{source.shown} line 1: empty; the first line names the columns")
+    if all(_is_number(cell) for cell in re.split("[,;\t]", text) if cell):
+        raise InputFormatError(
+            f"{source.shown} line 1: holds numbers only ({shown(text)}); the first line names the columns, for "
+            "example: label,probs_0,probs_1"
+        )
+    return _Header(names=names, delimiter=delimiter, offset=offset)
+
+
+def _decoded(source: Source, line: bytes) -> str:
+    """The header's text."""
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputFormatError(f"{source.shown}: is UTF-16 text; save it as UTF-8")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputFormatError(f"{source.shown} line 1: byte {error.start} is not UTF-8") from error
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    """Cells of one line."""
+    with _long_fields():
+        return next(csv.reader([text], delimiter=delimiter), [])
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell reads as a number."""
+    return (
+        re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|nan|[+-]?inf", cell.strip(), re.I | re.A) is not None
+    )
+
+
+def _columns(source: Source, header: _Header, wanted: Wanted) -> dict[str, AnyArray]:
+    """Read the wanted columns block by block; numbers are converted as they come, text at the end."""
+    numbers = {name: str(number) for number, name in enumerate(header.names) if name in wanted}
+    pieces: dict[str, list[Any]] = {name: [] for name in wanted}
+    n_rows = 0
+    for batch in _batches(source, header, [*numbers.values()]):
+        for name, number in numbers.items():
+            where = _Cells(source=source, header=header, name=name, first_row=n_rows)
+            convert = where.numbers if wanted[name] == "number" else where.text
+            pieces[name].append(convert(batch.column(number)))
+        n_rows += batch.num_rows
+    return {name: _joined(parts, wanted[name]) for name, parts in pieces.items()}
+
+
+def _batches(source: Source, header: _Header, numbers: list[str]) -> Iterator[Any]:
+    """Blocks of rows of text; the columns are called by their numbers, for names may be missing."""
+    pyarrow_or_hint(source)
+    from pyarrow import csv as arrow_csv
+    from pyarrow import string
+
+    source.file.seek(header.offset)
+    longest = max(header.offset, len(source.file.readline(LONGEST_LINE)))
+    if source.file.seek(header.offset) == source.size:
+        return iter(())
+    names = [str(number) for number in range(len(header.names))]
+    block = max(SMALLEST_BLOCK, 8 * longest)
+    return iter(
+        arrow_csv.open_csv(
+            source.file,
+            read_options=arrow_csv.ReadOptions(column_names=names, block_size=block, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=header.delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=len(names) > 1,  # in a single column an empty line is a missing cell
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=numbers, column_types=dict.fromkeys(numbers, string()), null_values=[]
+            ),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """One column of one block, and what is needed to say where a cell stands."""
+
+    source: Source
+    header: _Header
+    name: str
+    first_row: int
+
+    def text(self, cells: Any) -> Any:
+        """Return the cells without surrounding blanks, none of them empty."""
+        from pyarrow import compute
+
+        cells = compute.utf8_trim_whitespace(cells)
+        empty = compute.index(cells, value="").as_py()
+        if empty >= 0:
+            self._refuse(empty, "the cell is empty")
+        return cells
+
+    def numbers(self, cells: Any) -> AnyArray:
+        """Return the cells as float64; blanks and the decimal comma are looked at only where a cell is no number."""
+        from pyarrow import ArrowInvalid, compute, float64
+
+        try:
+            values: AnyArray = compute.cast(cells, float64()).to_numpy(zero_copy_only=False)
+        except ArrowInvalid:
+            plain = self.text(cells)
+            if self.header.delimiter != ",":
+                plain = compute.replace_substring(plain, pattern=",", replacement=".")
+            index = next((index for index, cell in enumerate(plain.to_pylist()) if not _is_float(cell)), None)
+            if index is not None:
+                self._refuse(index, f"{shown(cells[index].as_py())!r} is not a number")
+            values = compute.cast(plain, float64()).to_numpy(zero_copy_only=False)
+        return values
+
+    def _refuse(self, index: int, complaint: str) -> NoReturn:
+        """Say which cell is at fault, by the line as an editor counts it."""
+        line = _line_of(self.source, self.header, self.first_row + index)
+        raise InputFormatError(f"{self.source.shown} line {line}, column {shown(self.name)}: {complaint}")
+
+
+def _is_float(cell: str) -> bool:
+    """Whether Arrow reads a cell as a number."""
+    from pyarrow import ArrowInvalid, compute, float64, scalar
+
+    try:
+        compute.cast(scalar(cell), float64())
+    except ArrowInvalid:
+        return False
+    return True
+
+
+def _joined(parts: list[Any], need: Need) -> AnyArray:
+    """One array of the parts of a column; text becomes whole numbers where each cell is one."""
+    import pyarrow
+    from pyarrow import compute
+
+    if not parts:
+        return np.empty(0)
+    if need == "number":
+        return np.concatenate(parts)
+    cells = pyarrow.chunked_array(parts)
+    for kind in ("int64", "float64") if need == "class" else ("int64",):
+        try:
+            values = compute.cast(cells, kind)
+        except pyarrow.ArrowInvalid:
+            continue
+        if need == "class" or compute.all(compute.equal(compute.cast(values, "string"), cells)).as_py():
+            numbers: AnyArray = values.to_numpy()
+            return numbers
+    return np.array(cells.to_pylist(), dtype=np.str_)
+
+
+def _rows(source: Source, header: _Header, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line they end on, by Python's reader, which keeps count; slow, for error messages."""
+    source.file.seek(header.offset)
+    text = TextIOWrapper(source.file, encoding="utf-8", errors="replace", newline="")
+    try:
+        reader = csv.reader(text, delimiter=header.delimiter, strict=strict)
+        for row in reader:
+            if row or len(header.names) == 1:
+                yield 1 + reader.line_num, row
+    finally:
+        text.detach()
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let Python's reader have cells of any length for a while."""
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _line_of(source: Source, header: _Header, row: int) -> int:
+    """The line of a row."""
+    with _long_fields():
+        return next((line for number, (line, _) in enumerate(_rows(source, header)) if number == row), row + 2)
+
+
+def _check_cells(source: Source, header: _Header) -> None:
+    """Raise for the first row that has too few or too many cells."""
+    expected = len(header.names)
+    with _long_fields():
+        for line, row in _rows(source, header):
+            if len(row) != expected and row:
+                raise InputFormatError(
+                    f"{source.shown} line {line}: {len(row)} cells; the header names {expected} columns"
+                )
+
+
+def _check_quotes(source: Source, header: _Header) -> None:
+    """Raise for a quote that is never closed: all rows after it would be swallowed as one cell."""
+    source.file.seek(header.offset)
+    chunks = iter(partial(source.file.read, 1 << 24), b"")
+    if sum(chunk.count(b'"') for chunk in chunks) % 2 == 0:
+        return
+    with _long_fields():
+        try:
+            for _ in _rows(source, header, strict=True):
+                pass
+        except csv.Error as error:
+            raise InputFormatError(f"{source.shown}: a quotation mark is never closed ({error})") from error

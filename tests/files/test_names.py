@@ -1,0 +1,171 @@
+import re
+
+import pytest
+
+from calibkit.errors import InputFormatError, OptionError
+from calibkit.files.contents import Contents, Entry
+from calibkit.files.names import NEEDS, RECOGNISED, Question, choose, splits
+
+
+def file_of(**shapes):
+    """Open contents of arrays of these shapes."""
+    entries = tuple(Entry(name=name, shape=shape, dtype="float32") for name, shape in shapes.items())
+    return Contents(format="npz", entries=entries, read=dict)
+
+
+def chosen(contents, **asked):
+    keys = {key: asked.pop(key) for key in [*asked] if key in RECOGNISED}
+    reading = choose(contents, Question(keys=keys, **asked), where="net.npz")
+    return reading.kind, {role: found.names[0] for role, found in reading.found.items()}
+
+
+N, NK = (5,), (5, 3)
+
+
+@pytest.mark.parametrize("role", RECOGNISED)
+def test_every_recognised_name_is_read_in_any_case(role):
+    others = {"labels": N, "logits": NK}
+    if role in ("logits", "probs"):
+        others = {"labels": N}
+    if role == "predicted":
+        others = {"labels": N, "confidence": N}
+    if role == "confidence":
+        others = {"labels": N, "pred": N}
+    if role == "correct":
+        others = {"confidence": N}
+    others.pop(role, None)
+    for name in RECOGNISED[role]:
+        for spelling in (name, name.upper(), name.capitalize()):
+            kind, found = chosen(file_of(**others, **{spelling: NK if role in ("logits", "probs") else N}))
+            assert found[role] == spelling
+            assert kind == {"predicted": "top1", "confidence": "top1", "correct": "correct", "probs": "probs"}.get(
+                role, "logits"
+            )
+
+
+def test_every_role_says_what_it_needs():
+    assert NEEDS.keys() == RECOGNISED.keys()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "kind"),
+    [
+        ({"labels": N, "logits": NK, "pred": N, "conf": N, "correct": N}, "logits"),  # all classes determine the rest
+        ({"labels": N, "probs": NK, "pred": N, "conf": N}, "probs"),
+        ({"labels": N, "logits": NK, "prob": N}, "logits"),
+        ({"labels": N, "prob": N, "conf": N}, "probs"),
+        ({"labels": N, "pred": N, "conf": N}, "top1"),
+        ({"correct": N, "conf": N}, "correct"),
+        ({"pred": N, "correct": N, "conf": N}, "correct"),
+    ],
+)
+def test_what_is_clear_is_read(arrays, kind):
+    assert chosen(file_of(**arrays))[0] == kind
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"labels": N, "logits": NK, "probs": NK}, "could be read as logits or probs"),
+        ({"labels": N, "scores": N, "prob": N}, "could be read as logits or probs"),
+        ({"labels": N, "prob": N, "pred": N}, "could be read as probs or predicted and confidence"),
+        ({"labels": N, "prob": N, "pred": N, "conf": N}, "could be read as probs or predicted and confidence"),
+        ({"labels": N, "pred": N, "conf": N, "correct": N}, "predicted and confidence or correct and confidence"),
+        ({"labels": N, "prob": N, "correct": N, "conf": N}, "probs or correct and confidence"),
+        ({"labels": N, "target": N, "logits": NK}, 'Choose one: labels="labels", labels="target"'),
+        ({"labels": N, "logits": NK, "scores": NK}, 'logits="logits", logits="scores"'),
+        ({"labels": N, "logits": NK, "id": N, "index": N}, 'ids="id", ids="index"'),
+        ({"logits": NK}, "holds logits but no labels are recognised"),
+        ({"labels": N}, "no labels with logits, probs or predictions are recognised"),
+        ({"labels": N, "conf": N}, "no labels with logits"),
+        ({"labels": N, "pred": N}, "no labels with logits"),
+        ({}, "holds nothing"),
+    ],
+)
+def test_what_is_not_clear_is_asked_and_the_file_described(arrays, complaint):
+    with pytest.raises(InputFormatError, match=re.escape(complaint)) as caught:
+        chosen(file_of(**arrays))
+    assert str(caught.value).startswith("net.npz: ")
+    for name in arrays:
+        assert f"{name} (5," in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ({"probs": "prob"}, "probs"),
+        ({"probs": "pred"}, "probs"),
+        ({"confidence": "prob"}, "top1"),
+        ({"predicted": "pred", "confidence": "prob"}, "top1"),
+        ({"logits": "prob"}, "logits"),
+    ],
+)
+def test_a_name_given_settles_it(keys, kind):
+    assert chosen(file_of(labels=N, prob=N, pred=N), **keys)[0] == kind
+
+
+def test_a_name_given_to_one_role_is_not_recognised_as_another():
+    kind, found = chosen(file_of(y=N, p=N, conf=N, pred=N), confidence="p")
+    assert kind == "top1"
+    assert found["confidence"] == "p"
+
+
+def test_a_role_switched_off():
+    assert "weights" not in chosen(file_of(labels=N, logits=NK, weight=N), weights="")[1]
+    with pytest.raises(InputFormatError, match="no labels"):
+        chosen(file_of(labels=N, logits=NK), labels="")
+    assert chosen(file_of(labels=N, logits=NK, probs=NK), probs="")[0] == "logits"
+
+
+def test_a_name_that_is_not_there_suggests_the_nearest():
+    with pytest.raises(InputFormatError, match=r"there is no 'logit'. Did you mean 'logits'"):
+        chosen(file_of(labels=N, logits=NK), logits="logit")
+
+
+@pytest.mark.parametrize("keys", [{"logits": "a", "probs": "b"}, {"predicted": "a", "logits": "b"}])
+def test_two_forecasts_cannot_be_named(keys):
+    with pytest.raises(OptionError, match="name one forecast"):
+        chosen(file_of(labels=N, a=NK, b=NK), **keys)
+
+
+def test_labels_elsewhere():
+    kind, found = chosen(file_of(logits=NK), labels_elsewhere=True)
+    assert (kind, [*found]) == ("logits", ["logits"])
+
+
+def test_numbered_columns_in_the_order_of_their_numbers():
+    columns = {f"probs_{j}": N for j in (10, 2, 0, 1, 3, 4, 5, 6, 7, 8, 9)}
+    reading = choose(file_of(y=N, **columns), Question(keys={}), where="")
+    assert reading.found["probs"].names == tuple(f"probs_{j}" for j in range(11))
+
+
+@pytest.mark.parametrize("suffixes", [(1, 2), (0, 2), ("0", "00"), (0, "cat"), (2, 3)])
+def test_numbers_with_a_gap(suffixes):
+    with pytest.raises(InputFormatError, match="not numbered without a gap"):
+        chosen(file_of(y=N, **{f"probs_{suffix}": N for suffix in suffixes}))
+
+
+def test_a_prefix_of_the_users_own():
+    reading = choose(file_of(y=N, out_b=N, out_a=N), Question(keys={"logits": "out"}), where="")
+    assert reading.found["logits"].names == ("out_b", "out_a")
+    assert reading.class_names == ("b", "a")
+
+
+def test_other_columns_that_begin_alike_are_not_classes():
+    assert chosen(file_of(y=N, prob=N, prob_calibrated=N, p_value=N))[1]["probs"] == "prob"
+
+
+def test_splits_are_those_with_labels_and_a_forecast():
+    contents = file_of(labels=N, logits=NK, val_labels=N, val_logits=NK, train_labels=N, y_prob=N, dev_y=N, dev_p=N)
+    assert splits(contents, Question(keys={})) == ("val", "dev")
+
+
+def test_columns_of_a_split():
+    contents = file_of(label=N, probs_0=N, probs_1=N, val_label=N, val_probs_0=N, val_probs_1=N)
+    assert chosen(contents)[1]["probs"] == "probs_0"
+    assert chosen(contents, split="val")[1]["probs"] == "val_probs_0"
+
+
+def test_a_long_list_is_cut():
+    with pytest.raises(InputFormatError, match="and 18 more"):
+        chosen(file_of(**{f"layer{j}.weight": (2, 2) for j in range(30)}))
