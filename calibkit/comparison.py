@@ -1,0 +1,360 @@
+"""Whether a change made the probabilities better: paired differences on the same rows, before and after scaling."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from calibkit import _checks
+from calibkit._numerics import Floats
+from calibkit.alignment import align
+from calibkit.bracket import paired_bracket
+from calibkit.calibration_error import Norm, calibration_error
+from calibkit.errors import DataError, OptionError
+from calibkit.evaluation import Evaluation, judge
+from calibkit.intervals import PairedEstimate, holm, paired_t
+from calibkit.metrics import METRICS
+from calibkit.one_pass import Rng, Scored, Settings, make_settings, score, why_no_ece_interval
+from calibkit.predictions import Predictions
+from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
+from calibkit.render import comparison_text, plain_number
+from calibkit.results import Difference
+from calibkit.verdict import ONE_SEED, pair_sentences
+from calibkit.views import View
+
+Differences = Mapping[str, Mapping[str, Difference]]
+
+FOLDS = 5
+NORMS: Mapping[str, Norm] = MappingProxyType({"ece": "l1", "rmsce": "l2", "mce": "max"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """The same models after temperature scaling."""
+
+    models: Mapping[str, Evaluation]
+    differences: Differences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Models on the same rows: evaluations, paired differences, temperatures, and sentences by written rules.
+
+    Attributes
+    ----------
+    reference : str
+        The model that the others are compared with.
+    models : Mapping of str to Evaluation
+        As saved.
+    differences : Mapping of str to Mapping of str to Difference
+        Model minus reference, by model (without the reference) and metric.
+    temperature : Mapping of str to Temperature
+        Fitted temperature of each model; empty where scaling is not possible.
+    scaled : Scaled or None
+        Evaluations and differences after temperature scaling.
+    verdict : tuple of str
+        Sentences by written rules; empty without intervals.
+    notes : tuple of str
+        What a careful reader should know.
+    """
+
+    reference: str
+    models: Mapping[str, Evaluation]
+    differences: Differences
+    temperature: Mapping[str, Temperature]
+    scaled: Scaled | None
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON of schema ``calibkit.comparison/1``; non-finite numbers are strings."""
+        scaled = self.scaled
+        return {
+            "schema": "calibkit.comparison/1",
+            "reference": self.reference,
+            "models": {name: model.to_dict() for name, model in self.models.items()},
+            "differences": _differences_dict(self.differences),
+            "temperature": {
+                name: {
+                    **{key: plain_number(getattr(t, key)) for key in ("value", "low", "high")},
+                    "source": t.source,
+                }
+                for name, t in self.temperature.items()
+            },
+            "scaled": None
+            if scaled is None
+            else {
+                "models": {name: model.to_dict() for name, model in scaled.models.items()},
+                "differences": _differences_dict(scaled.differences),
+            },
+            "verdict": list(self.verdict),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return comparison_text(self.to_dict())
+
+
+def _differences_dict(differences: Differences) -> dict[str, dict[str, dict[str, Any]]]:
+    def plain(difference: Difference) -> dict[str, Any]:
+        keys = ["value", "low", "high", "p_value"]
+        if difference.adjusted_p_value is not None:
+            keys.append("adjusted_p_value")
+        return {key: plain_number(getattr(difference, key)) for key in keys}
+
+    return {name: {metric: plain(d) for metric, d in by_metric.items()} for name, by_metric in differences.items()}
+
+
+def compare(
+    models: Mapping[str, Predictions],
+    *,
+    reference: str | None = None,
+    calibrate_on: Mapping[str, Predictions] | None = None,
+    view: View | None = None,
+    n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
+    edges: Literal["right", "left"] = "right",
+    confidence_level: float | None = 0.95,
+    rng: Rng = 0,
+    threads: int | None = None,
+) -> Comparison:
+    """Paired comparison of models on the same rows, before and after temperature scaling.
+
+    Parameters
+    ----------
+    models : Mapping of str to Predictions
+        By name; the same rows, aligned by ids where all have them. One model shows before and after scaling.
+    reference : str, optional
+        The model that the others are compared with; by default the first.
+    calibrate_on : Mapping of str to Predictions, optional
+        Validation rows of each model, same names, on which its temperature is fitted. Without them the
+        temperature is cross-fitted over 5 folds of the same rows.
+    view, n_bins, binning, edges, confidence_level, rng, threads
+        As in `evaluate`; ``rng`` also makes the folds.
+
+    Returns
+    -------
+    Comparison
+        ``comparison.differences["smooth"]["nll"].value``, ``.low``, ``.high``, ``.p_value``; `to_dict`; `str`.
+
+    Raises
+    ------
+    DataError
+        If the models do not hold the same rows (the first difference is named), or cannot be scaled as asked.
+    OptionError
+        If an option has a value that is not allowed.
+
+    Notes
+    -----
+    Differences of means have paired t intervals, of ECE the paired bracket. A difference after scaling is one of
+    the models *with these temperatures*: T is held fixed and the test rows vary.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", section 4.2 (temperature).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calibkit as ck
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(size=(500, 3))
+    >>> probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    >>> labels = (probs.cumsum(1) < rng.random((500, 1))).sum(1)
+    >>> sharp = ck.Predictions.from_logits(labels, 3 * logits)
+    >>> true = ck.Predictions.from_logits(labels, logits)
+    >>> comparison = ck.compare({"sharp": sharp, "true": true})
+    >>> comparison.differences["true"]["nll"].high < 0
+    True
+    """
+    settings = make_settings(
+        view=view,
+        n_bins=n_bins,
+        binning=binning,
+        edges=edges,
+        confidence_level=confidence_level,
+        rng=rng,
+        threads=threads,
+    )
+    reference = _reference(models, reference)
+    named = {name: model.with_name(name) for name, model in models.items()}
+    aligned, notes = align(named, reference)
+    _check_one_view(aligned, settings)
+    temperatures, per_row, scaling_notes = _temperatures(aligned, calibrate_on, settings)
+    saved = {name: score(model, settings) for name, model in aligned.items()}
+    before, why = _differences(saved, reference, settings)
+    evaluations = {name: judge(s, settings, temperature=temperatures.get(name)) for name, s in saved.items()}
+    scaled = None
+    if temperatures:
+        after = {name: score(model, settings, temperature=per_row[name]) for name, model in aligned.items()}
+        after_differences, why_after = _differences(after, reference, settings)
+        why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
+        scaled = Scaled(
+            models=MappingProxyType({name: judge(s, settings) for name, s in after.items()}),
+            differences=after_differences,
+        )
+    return Comparison(
+        reference=reference,
+        models=MappingProxyType(evaluations),
+        differences=before,
+        temperature=MappingProxyType(temperatures),
+        scaled=scaled,
+        verdict=tuple(_verdict(evaluations, reference, before, scaled, settings)),
+        notes=tuple(dict.fromkeys((*notes, *scaling_notes, *why, *_holm_note(models)))),
+    )
+
+
+def _reference(models: Mapping[str, Predictions], reference: str | None) -> str:
+    if not models:
+        raise OptionError("there is nothing to compare: give at least one model")
+    return _checks.check_choice(
+        next(iter(models)) if reference is None else reference, tuple(models), option="reference"
+    )
+
+
+def _check_one_view(models: Mapping[str, Predictions], settings: Settings) -> None:
+    binary = {name: model.is_binary for name, model in models.items()}
+    if settings.view is None and len(set(binary.values())) > 1:
+        one, other = (next(name for name in binary if binary[name] is kind) for kind in (True, False))
+        raise OptionError(
+            f"{one} holds 1-D probabilities (view positive) and {other} does not (view top-label): "
+            'say which view both are compared in, view="positive" or view="top-label"'
+        )
+
+
+def _temperatures(
+    models: Mapping[str, Predictions], calibrate_on: Mapping[str, Predictions] | None, settings: Settings
+) -> tuple[dict[str, Temperature], dict[str, float | Floats], list[str]]:
+    """The temperature of each model, the temperature of its rows, and notes on where they come from."""
+    if calibrate_on is not None:
+        return _fitted(models, calibrate_on, settings)
+    temperatures: dict[str, Temperature] = {}
+    per_row: dict[str, float | Floats] = {}
+    level = settings.confidence_level or 0.95
+    seed = settings.seed if settings.seed is not None else 0
+    for name, model in models.items():
+        try:
+            temperatures[name], per_row[name] = cross_fit_temperature(
+                model, n_folds=FOLDS, rng=seed, level=level, threads=settings.threads
+            )
+        except DataError as error:
+            return {}, {}, [f"No temperature scaling: {error}"]
+    note = (
+        f"No calibration rows were given: temperatures are cross-fitted over {FOLDS} folds of the same rows; "
+        "each row is scaled by a temperature fitted on the other folds."
+    )
+    return temperatures, per_row, [note]
+
+
+def _fitted(
+    models: Mapping[str, Predictions], calibrate_on: Mapping[str, Predictions], settings: Settings
+) -> tuple[dict[str, Temperature], dict[str, float | Floats], list[str]]:
+    if set(calibrate_on) != set(models):
+        raise OptionError(
+            f"calibrate_on names {', '.join(calibrate_on)}, but the models are {', '.join(models)}: "
+            "each model needs its own calibration rows"
+        )
+    notes = ["After scaling, each temperature is held fixed as fitted on its calibration rows; the test rows vary."]
+    temperatures: dict[str, Temperature] = {}
+    for name, model in models.items():
+        rows = calibrate_on[name]
+        if rows.with_name(name) == model:
+            raise DataError(
+                f"{name}: the calibration rows are the evaluated rows. Give other rows, or leave calibrate_on out: "
+                "temperatures are then cross-fitted."
+            )
+        level = settings.confidence_level or 0.95
+        temperatures[name] = fit_temperature(rows, level=level, threads=settings.threads)
+        if 5 * len(rows) < len(model):
+            notes.append(
+                f"{name}: {len(rows):,} calibration rows for {len(model):,} test rows: the fitted temperature is "
+                "itself uncertain; see its interval."
+            )
+    return temperatures, {name: t.value for name, t in temperatures.items()}, notes
+
+
+def _differences(
+    scored: Mapping[str, Scored], reference: str, settings: Settings
+) -> tuple[dict[str, dict[str, Difference]], list[str]]:
+    """Model minus reference for every metric that both have, and why an interval is missing."""
+    reasons: list[str] = []
+    others = [name for name in scored if name != reference]
+    found = {name: _pair(scored[name], scored[reference], settings, reasons) for name in others}
+    if len(others) < 2:
+        return found, reasons
+    for metric in METRICS:
+        tested = [name for name in others if metric in found[name] and found[name][metric].p_value is not None]
+        adjusted = holm(np.array([found[name][metric].p_value for name in tested], dtype=np.float64))
+        for name, p_value in zip(tested, adjusted, strict=True):
+            found[name][metric] = replace(found[name][metric], adjusted_p_value=float(p_value))
+    return found, reasons
+
+
+def _pair(model: Scored, reference: Scored, settings: Settings, reasons: list[str]) -> dict[str, Difference]:
+    level = settings.confidence_level
+    ours, theirs = model.rows, reference.rows
+    shared = {name: (ours[name], theirs[name]) for name in ours if name in theirs and name != "base_rate"}
+    shared["gap"] = (model.gap, reference.gap)
+    weights, groups = model.predictions.weights, model.predictions.groups
+    found: dict[str, Difference] = {}
+    for name, (a, b) in shared.items():
+        paired = paired_t(a, b, level=level or 0.95, weights=weights, groups=groups)
+        found[name] = _difference(name, paired, level, reasons)
+    found |= _binned_differences(model, reference, settings, reasons)
+    return {name: found[name] for name in METRICS if name in found}
+
+
+def _difference(name: str, paired: PairedEstimate, level: float | None, reasons: list[str]) -> Difference:
+    if level is None:
+        return Difference(value=paired.value)
+    if paired.reason is not None:
+        reasons.append(f"No interval for the difference of {name}: {paired.reason}.")
+    if paired.note is not None:
+        reasons.append(f"Difference of {name}: {paired.note}.")
+    return Difference(value=paired.value, low=paired.low, high=paired.high, p_value=paired.p_value)
+
+
+def _binned_differences(
+    model: Scored, reference: Scored, settings: Settings, reasons: list[str]
+) -> dict[str, Difference]:
+    """ECE with the paired bracket where it is offered; RMS error and MCE without interval."""
+    ours, theirs = model.binned.tables, reference.binned.tables
+    found = {
+        name: Difference(value=calibration_error(ours, norm=norm) - calibration_error(theirs, norm=norm))
+        for name, norm in NORMS.items()
+    }
+    level, rows, reference_rows = settings.confidence_level, model.binned.rows, reference.binned.rows
+    if level is None or rows is None or reference_rows is None:
+        return found
+    if why_no_ece_interval(model, settings) is None and len(model.predictions):
+        found["ece"] = _difference("ece", paired_bracket(rows, reference_rows, level=level), level, reasons)
+    return found
+
+
+def _verdict(
+    evaluations: Mapping[str, Evaluation],
+    reference: str,
+    before: Differences,
+    scaled: Scaled | None,
+    settings: Settings,
+) -> Iterator[str]:
+    level = settings.confidence_level
+    if level is None:
+        return
+    for name, evaluation in evaluations.items():
+        if evaluation.verdict is not None:
+            yield f"{name}: {evaluation.verdict}"
+    for name, differences in before.items():
+        after = None if scaled is None else scaled.differences[name]
+        prefix = f"{name} against {reference}: " if len(before) > 1 else ""
+        for sentence in pair_sentences(name, reference, differences, after, level=level):
+            yield prefix + sentence
+    if before:
+        yield ONE_SEED
+
+
+def _holm_note(models: Mapping[str, Predictions]) -> Iterator[str]:
+    if len(models) > 2:
+        yield "More than two models: verdicts use Holm-adjusted p-values; intervals are not adjusted."

@@ -1,0 +1,313 @@
+"""How calibrated is one model: every metric with its interval, the settings that made it, and what to know. Floor 3."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from calibkit._numerics import effective_size, weighted_mean
+from calibkit.bracket import Chance, bracket_interval, chance
+from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
+from calibkit.intervals import mean_interval, wilson_interval
+from calibkit.one_pass import (
+    Rng,
+    Scored,
+    Settings,
+    make_settings,
+    score,
+    what_the_pass_saw,
+    why_no_ece_interval,
+)
+from calibkit.predictions import Predictions
+from calibkit.recalibration import Temperature
+from calibkit.render import evaluation_text, format_number, format_p, plain_number
+from calibkit.results import Estimate
+from calibkit.verdict import model_sentence
+from calibkit.views import View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One model's metrics with intervals, its reliability curve, the settings, a sentence, and notes.
+
+    Attributes
+    ----------
+    name : str
+        The model.
+    n : int
+        Rows.
+    n_classes : int or None
+        Classes, where known.
+    view : str
+        Which binary question the calibration metrics answer.
+    settings : Mapping
+        The conventions that made the numbers.
+    metrics : Mapping of str to Estimate
+        By name; also ``evaluation["ece"]``.
+    absent : Mapping of str to str
+        Metrics that the input cannot define, and why.
+    reliability : ReliabilityCurve
+        Per bin: count, mean confidence, accuracy, interval.
+    chance : Chance or None
+        The ECE that a calibrated model with these confidences would show.
+    verdict : str or None
+        One sentence by written rules; None without intervals.
+    notes : tuple of str
+        What a careful reader should know.
+    """
+
+    name: str
+    n: int
+    n_classes: int | None
+    view: str
+    settings: Mapping[str, object]
+    metrics: Mapping[str, Estimate]
+    absent: Mapping[str, str]
+    reliability: ReliabilityCurve
+    chance: Chance | None
+    verdict: str | None
+    notes: tuple[str, ...]
+
+    def __getitem__(self, metric: str) -> Estimate:
+        """The estimate of one metric; a KeyError says why an absent one is absent."""
+        if metric in self.metrics:
+            return self.metrics[metric]
+        reason = self.absent.get(metric, f"there is no such metric; there are {', '.join(self.metrics)}")
+        raise KeyError(f"{metric}: {reason}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON of schema ``calibkit.evaluation/1``; non-finite numbers are strings."""
+        return {
+            "schema": "calibkit.evaluation/1",
+            "name": self.name,
+            "n": self.n,
+            "n_classes": self.n_classes,
+            "view": self.view,
+            "settings": dict(self.settings),
+            "metrics": {name: estimate_dict(estimate) for name, estimate in self.metrics.items()},
+            "reliability": self.reliability.to_dict(),
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return evaluation_text(self.to_dict())
+
+
+def estimate_dict(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as plain JSON."""
+    return {key: plain_number(getattr(estimate, key)) for key in ("value", "low", "high")}
+
+
+def evaluate(
+    predictions: Predictions,
+    *,
+    view: View | None = None,
+    n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
+    edges: Literal["right", "left"] = "right",
+    confidence_level: float | None = 0.95,
+    rng: Rng = 0,
+    threads: int | None = None,
+) -> Evaluation:
+    """Every calibration metric of one model, with its interval and the conventions that made it.
+
+    The (n, k) array is read once; intervals work on row scores and bin tables.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        What the model said and what was true.
+    view : {"top-label", "positive", "classwise", "flattened"}, optional
+        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
+    n_bins : int, default 15
+        Number of bins (Guo et al. 2017).
+    binning : {"uniform", "quantile"}, default "uniform"
+        Bins of equal width or of equal count (ties never split).
+    edges : {"right", "left"}, default "right"
+        Which end of a bin is closed; 0 and 1 are always inside.
+    confidence_level : float or None, default 0.95
+        Level of the intervals; None gives the one pass and its sums alone.
+    rng : int or numpy.random.Generator, default 0
+        Seed of the ECE that a calibrated model would show.
+    threads : int, optional
+        Threads of the pass; by default CALIBKIT_THREADS or all cores.
+
+    Returns
+    -------
+    Evaluation
+        ``evaluation["ece"].value``, ``.low``, ``.high``; `to_dict`; `str`.
+
+    Raises
+    ------
+    DataError
+        If the values are not what they were said to be.
+    OptionError
+        If an option has a value that is not allowed.
+
+    Notes
+    -----
+    Means have t intervals, accuracy and base rate Wilson intervals, ECE the bracket interval; MCE and the RMS
+    calibration error have none. With ``groups`` the rows of a group count as dependent: group jackknife.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", eq. 3.
+
+    Examples
+    --------
+    >>> import calibkit as ck
+    >>> probs = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [0.8, 0.1, 0.1]]
+    >>> evaluation = ck.evaluate(ck.Predictions.from_probs([0, 1, 0, 0], probs))
+    >>> round(evaluation["accuracy"].value, 2), round(evaluation["ece"].value, 3)
+    (0.75, 0.325)
+    """
+    settings = make_settings(
+        view=view,
+        n_bins=n_bins,
+        binning=binning,
+        edges=edges,
+        confidence_level=confidence_level,
+        rng=rng,
+        threads=threads,
+    )
+    return judge(score(predictions, settings), settings)
+
+
+def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None = None) -> Evaluation:
+    """An evaluation from a model's one pass; a temperature fitted elsewhere sharpens the verdict's direction."""
+    predictions, binned, level = scored.predictions, scored.binned, settings.confidence_level
+    offered = None if level is None else why_no_ece_interval(scored, settings)
+    null = None
+    if level is not None and offered is None and len(predictions) > 0:
+        null = chance(binned.tables[0], rng=np.random.default_rng(settings.rng))
+    metrics, reasons = _estimates(scored, settings, null)
+    verdict = None
+    if level is not None and offered is None:
+        verdict = model_sentence(metrics["ece"], metrics["gap"], view=scored.view, chance=null, temperature=temperature)
+    notes = (
+        *predictions.notes,
+        *what_the_pass_saw(scored),
+        *binned.notes,
+        *reasons,
+        *_chance_notes(metrics["ece"], null),
+    )
+    if offered is not None:
+        notes = (*notes, offered)
+    absent = _absent(predictions)
+    return Evaluation(
+        name=predictions.name or "predictions",
+        n=len(predictions),
+        n_classes=predictions.n_classes,
+        view=scored.view,
+        settings=MappingProxyType(_settings_dict(predictions, settings)),
+        metrics=MappingProxyType(metrics),
+        absent=MappingProxyType(absent),
+        reliability=curve_of(binned.reliability, binned.reliability_view, level=level),
+        chance=null,
+        verdict=verdict,
+        notes=tuple(dict.fromkeys((*notes, *_absent_note(absent)))),
+    )
+
+
+def _estimates(scored: Scored, settings: Settings, null: Chance | None) -> tuple[dict[str, Estimate], list[str]]:
+    """Every metric in the registry's order, and the reasons why an interval is missing."""
+    reasons: list[str] = []
+    means = {name: _mean(name, rows, scored, settings, reasons) for name, rows in scored.rows.items()}
+    metrics: dict[str, Estimate] = {
+        name: means[name] for name in ("accuracy", "base_rate", "mean_confidence") if name in means
+    }
+    metrics["gap"] = _gap(scored, settings, metrics)
+    tables = scored.binned.tables
+    metrics["ece"] = _ece(scored, settings, null, reasons)
+    metrics["rmsce"] = Estimate(value=calibration_error(tables, norm="l2"))
+    metrics["mce"] = Estimate(value=calibration_error(tables, norm="max"))
+    metrics |= {name: means[name] for name in ("nll", "brier") if name in means}
+    return metrics, reasons
+
+
+def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Settings, reasons: list[str]) -> Estimate:
+    """A mean with its interval: Wilson for fractions of independent rows, else t."""
+    predictions, level = scored.predictions, settings.confidence_level
+    weights, groups = predictions.weights, predictions.groups
+    if level is None or len(rows) == 0:
+        return Estimate(value=weighted_mean(rows, weights))
+    if name in ("accuracy", "base_rate") and groups is None:
+        value = weighted_mean(rows, weights)
+        low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
+        return Estimate(value=value, low=float(low), high=float(high))
+    interval = mean_interval(rows, level=level, weights=weights, groups=groups)
+    if interval.reason is not None:
+        reasons.append(f"No interval for {name}: {interval.reason}.")
+    if interval.note is not None:
+        reasons.append(f"Intervals rest on {interval.note}.")
+    return Estimate(value=interval.value, low=interval.low, high=interval.high)
+
+
+def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) -> Estimate:
+    """Mean confidence minus accuracy (or base rate), with the t interval of the row differences."""
+    truth = metrics["base_rate" if scored.view == "positive" else "accuracy"]
+    value = metrics["mean_confidence"].value - truth.value
+    predictions = scored.predictions
+    if settings.confidence_level is None or len(predictions) == 0:
+        return Estimate(value=value)
+    interval = mean_interval(
+        scored.gap,
+        level=settings.confidence_level,
+        weights=predictions.weights,
+        groups=predictions.groups,
+    )
+    return Estimate(value=value, low=interval.low, high=interval.high)
+
+
+def _ece(scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
+    value = calibration_error(scored.binned.tables, norm="l1")
+    if null is None or scored.binned.rows is None or settings.confidence_level is None:
+        return Estimate(value=value)
+    low, high, reason = bracket_interval(scored.binned.rows, level=settings.confidence_level, chance=null)
+    if reason is not None:
+        reasons.append(f"No interval for ECE: {reason}.")
+    return Estimate(value=value, low=low, high=high)
+
+
+def _settings_dict(predictions: Predictions, settings: Settings) -> dict[str, object]:
+    level = settings.confidence_level
+    grouped = predictions.groups is not None
+    means = "group jackknife t" if grouped else "t for means, Wilson for fractions"
+    return {
+        "n_bins": settings.binning.n_bins,
+        "binning": settings.binning.strategy,
+        "edges": settings.binning.edges,
+        "confidence_level": level,
+        "seed": settings.seed,
+        "interval": None if level is None else f"{means}, bracket for ECE",
+        "brier_scale": "(p - y)^2, 0 to 1" if predictions.is_binary else "sum over classes, 0 to 2",
+        "input": predictions.kind,
+    }
+
+
+_NO_VECTOR = {
+    "top1": "top-1 predictions hold no probability of a wrong row's true class",
+    "correct": "correctness and confidence hold no probability of the true class",
+}
+
+
+def _absent(predictions: Predictions) -> dict[str, str]:
+    reason = _NO_VECTOR.get(predictions.kind)
+    return {} if reason is None else {"nll": reason, "brier": reason}
+
+
+def _absent_note(absent: Mapping[str, str]) -> Iterator[str]:
+    if absent:
+        yield f"No NLL and no Brier score: {next(iter(absent.values()))}."
+
+
+def _chance_notes(ece: Estimate, null: Chance | None) -> Iterator[str]:
+    if null is not None:
+        yield (
+            f"ECE {format_number(ece.value)}; a calibrated model with these confidences would show "
+            f"{format_number(null.mean)} on average, {format_number(null.p95)} at its 95th percentile "
+            f"(p {format_p(null.p_value)})."
+        )

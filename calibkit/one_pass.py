@@ -1,0 +1,135 @@
+"""What was asked for, and what the one pass over a model's rows gave: ready for any judgement. Floor 3."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibkit import _checks
+from calibkit._numerics import Floats, effective_size
+from calibkit.binning import Binning
+from calibkit.intervals import units_of
+from calibkit.predictions import Predictions
+from calibkit.scores import RowScores
+from calibkit.views import Binned, View, score_and_bin
+
+Rng = int | np.random.Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an evaluation or comparison was asked for, checked once."""
+
+    view: View | None = None
+    binning: Binning
+    confidence_level: float | None = 0.95
+    rng: Rng = 0
+    threads: int | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, where one was given."""
+        return None if isinstance(self.rng, np.random.Generator) else int(self.rng)
+
+
+def make_settings(
+    *,
+    view: View | None,
+    n_bins: int,
+    binning: Literal["uniform", "quantile"],
+    edges: Literal["right", "left"],
+    confidence_level: float | None,
+    rng: Rng,
+    threads: int | None,
+) -> Settings:
+    """Check the options of `evaluate` and `compare`, once."""
+    _checks.check_rng(rng)
+    return Settings(
+        view=view,
+        binning=Binning(n_bins=n_bins, strategy=binning, edges=edges),
+        confidence_level=_checks.check_level(confidence_level),
+        rng=rng,
+        threads=threads,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One model after the one pass: row scores and bin tables."""
+
+    predictions: Predictions
+    scores: RowScores
+    binned: Binned
+
+    @property
+    def view(self) -> View:
+        """The view of its calibration metrics."""
+        return self.binned.view
+
+    @property
+    def gap(self) -> Floats:
+        """Forecast minus outcome of each row."""
+        return self.binned.forecast - self.binned.outcome
+
+    @property
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """The vectors whose means are metrics, in the order of the registry."""
+        scores = self.scores
+        vectors: dict[str, NDArray[Any]] = {"accuracy": scores.correct}
+        if self.view == "positive":
+            vectors["base_rate"] = self.binned.outcome
+        vectors["mean_confidence"] = self.binned.forecast
+        if scores.log_score is not None:
+            vectors["nll"] = scores.log_score
+        if scores.brier is not None:
+            vectors["brier"] = scores.brier
+        return vectors
+
+
+def score(predictions: Predictions, settings: Settings, *, temperature: float | Floats | None = None) -> Scored:
+    """The one pass over a model's rows."""
+    scores, binned = score_and_bin(
+        predictions,
+        view=settings.view,
+        binning=settings.binning,
+        threads=settings.threads,
+        temperature=temperature,
+        keep_rows=settings.confidence_level is not None,
+    )
+    return Scored(predictions=predictions, scores=scores, binned=binned)
+
+
+def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
+    """Why the bracket interval is not offered: it is printed only where its coverage was shown."""
+    cause = None
+    if scored.view not in ("top-label", "positive"):
+        cause = f"the {scored.view} view"
+    elif settings.binning.strategy != "uniform":
+        cause = "quantile bins"
+    elif scored.predictions.weights is not None:
+        cause = "weighted rows"
+    return None if cause is None else f"No interval for ECE: its coverage has not been shown for {cause}."
+
+
+def what_the_pass_saw(scored: Scored) -> Iterator[str]:
+    """What the pass saw that a reader should know."""
+    predictions, scores = scored.predictions, scored.scores
+    if scores.n_ties:
+        chosen = "class 0" if predictions.is_binary else "the lowest class index"
+        yield f"{scores.n_ties:,} rows tie for the most probable class; {chosen} counts as predicted."
+    if scores.n_zero:
+        yield f"{scores.n_zero:,} rows give their true class p = 0: NLL is inf."
+    if scores.max_sum_deviation:
+        yield f"Row sums deviate from 1 by at most {scores.max_sum_deviation:.1e}; nothing was renormalised."
+    if scores.n_snapped:
+        yield f"{scores.n_snapped:,} values within 4 eps outside [0, 1] count as 0 or 1."
+    if predictions.is_binary and scored.view == "top-label":
+        yield "Folded view: confidence is max(p, 1 - p) of a 1-D forecast."
+    if predictions.weights is not None:
+        size = effective_size(predictions.weights, len(predictions))
+        yield f"Weighted rows: intervals use n_eff = {size:,.1f}."
+    if predictions.groups is not None:
+        units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
+        yield f"Dependent rows: intervals use G = {units.count:,} groups, G_eff = {units.effective:,.1f}."

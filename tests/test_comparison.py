@@ -1,0 +1,219 @@
+"""compare: paired differences, before and after scaling, with published files as oracle."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import calibkit as ck
+from tests.real_data import real_data
+
+
+def pair(n=600, k=4, seed=1):
+    """Labels, logits that are right, and logits that are three times too sure."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, k)) * 1.5
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (probs.cumsum(1) < rng.random((n, 1))).sum(1).clip(0, k - 1)
+    return labels, logits, 3 * logits
+
+
+LABELS, TRUE, SHARP = pair()
+MODELS = {"sharp": ck.Predictions.from_logits(LABELS, SHARP), "true": ck.Predictions.from_logits(LABELS, TRUE)}
+
+
+def nll(logits):
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(logits)), LABELS]
+
+
+def test_means_have_paired_t_intervals():
+    difference = ck.compare(MODELS).differences["true"]["nll"]
+    rows = nll(TRUE) - nll(SHARP)
+    interval = stats.ttest_1samp(rows, 0).confidence_interval(0.95)
+    assert difference.value == pytest.approx(rows.mean(), rel=1e-12)
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert difference.p_value == pytest.approx(stats.ttest_1samp(rows, 0).pvalue, rel=1e-6)
+
+
+def test_a_model_against_itself_differs_by_exactly_nothing():
+    comparison = ck.compare({"A": MODELS["sharp"], "B": MODELS["sharp"]})
+    for differences in (comparison.differences, comparison.scaled.differences):
+        for metric, difference in differences["B"].items():
+            assert difference.value == 0.0
+            if metric not in ("mce", "rmsce"):
+                assert (difference.low, difference.high, difference.p_value) == (0.0, 0.0, 1.0)
+
+
+def test_swapping_the_reference_turns_the_signs():
+    one, other = ck.compare(MODELS), ck.compare(MODELS, reference="true")
+    for metric, difference in one.differences["true"].items():
+        turned = other.differences["sharp"][metric]
+        assert turned.value == pytest.approx(-difference.value, abs=1e-15)
+        if difference.low is not None:
+            assert (turned.low, turned.high) == pytest.approx((-difference.high, -difference.low), abs=1e-12)
+            assert turned.p_value == pytest.approx(difference.p_value, abs=1e-12)
+
+
+def test_scaling_undoes_a_temperature():
+    comparison = ck.compare(MODELS)
+    ratio = comparison.temperature["sharp"].value / comparison.temperature["true"].value
+    assert ratio == pytest.approx(3, rel=1e-5)
+    assert comparison.scaled.differences["true"]["nll"].value == pytest.approx(0, abs=1e-6)
+    assert "cross-fitted" in comparison.temperature["sharp"].source
+    assert any("cross-fitted over 5 folds of the same rows" in note for note in comparison.notes)
+
+
+def test_calibration_rows_fix_the_temperature():
+    labels, logits, sharp = pair(seed=2)
+    rows = {"sharp": ck.Predictions.from_logits(labels, sharp), "true": ck.Predictions.from_logits(labels, logits)}
+    comparison = ck.compare(MODELS, calibrate_on=rows)
+    assert comparison.temperature["sharp"].value == pytest.approx(ck.fit_temperature(rows["sharp"]).value)
+    assert "fitted on 600 calibration rows" in comparison.temperature["sharp"].source
+    scaled = ck.evaluate(ck.Predictions.from_logits(LABELS, SHARP / comparison.temperature["sharp"].value))
+    assert comparison.scaled.models["sharp"]["nll"].value == pytest.approx(scaled["nll"].value, rel=1e-12)
+    assert comparison.scaled.models["sharp"]["ece"].value == pytest.approx(scaled["ece"].value, rel=1e-9)
+
+
+def test_few_calibration_rows_are_noted():
+    small = {name: model.take(np.arange(50)) for name, model in MODELS.items()}
+    notes = ck.compare(MODELS, calibrate_on=small).notes
+    assert any("50 calibration rows for 600 test rows" in note for note in notes)
+
+
+def test_calibrating_on_the_evaluated_rows_is_refused():
+    with pytest.raises(ck.DataError, match="calibration rows are the evaluated rows"):
+        ck.compare(MODELS, calibrate_on=MODELS)
+    with pytest.raises(ck.OptionError, match="calibrate_on names sharp, but the models are sharp, true"):
+        ck.compare(MODELS, calibrate_on={"sharp": MODELS["true"]})
+
+
+def test_an_unknown_reference_is_refused_with_the_names():
+    with pytest.raises(ck.OptionError, match="true"):
+        ck.compare(MODELS, reference="tru")
+    with pytest.raises(ck.OptionError, match="nothing to compare"):
+        ck.compare({})
+
+
+def test_one_model_is_shown_before_and_after():
+    comparison = ck.compare({"sharp": MODELS["sharp"]})
+    assert comparison.differences == {}
+    assert comparison.scaled.models["sharp"]["ece"].value < comparison.models["sharp"]["ece"].value
+    assert comparison.verdict == (f"sharp: {comparison.models['sharp'].verdict}",)
+    assert comparison.verdict[0].startswith("sharp: Over-confident: ECE")
+
+
+def test_top_1_files_are_compared_without_scaling():
+    models = {
+        name: ck.Predictions.from_top1(LABELS, logits.argmax(1), np.exp(-nll(logits)).clip(0.25, 1))
+        for name, logits in (("sharp", SHARP), ("true", TRUE))
+    }
+    comparison = ck.compare(models)
+    assert comparison.scaled is None
+    assert comparison.temperature == {}
+    assert any("No temperature scaling" in note for note in comparison.notes)
+    assert "nll" not in comparison.differences["true"]
+
+
+def test_different_views_must_be_said():
+    probs = np.array([0.2, 0.7, 0.9, 0.4])
+    labels = [0, 1, 1, 0]
+    models = {
+        "one": ck.Predictions.from_probs(labels, probs),
+        "two": ck.Predictions.from_probs(labels, np.stack([1 - probs, probs], 1)),
+    }
+    with pytest.raises(ck.OptionError, match="view="):
+        ck.compare(models)
+    assert ck.compare(models, view="positive").differences["two"]["ece"].value == pytest.approx(0, abs=1e-15)
+
+
+def test_an_infinite_score_makes_an_infinite_difference_without_interval():
+    labels = np.array([0, 1, 0, 1, 1, 0])
+    a = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55], [0.8, 0.2]])
+    b = a.copy()
+    b[0] = [0.0, 1.0]
+    comparison = ck.compare({"a": ck.Predictions.from_probs(labels, a), "b": ck.Predictions.from_probs(labels, b)})
+    difference = comparison.differences["b"]["nll"]
+    assert difference.value == math.inf
+    assert difference.low is None
+    assert comparison.scaled is None
+    assert any("p = 0" in note or "inf" in note for note in comparison.notes)
+    assert json.loads(json.dumps(comparison.to_dict()))["differences"]["b"]["nll"]["value"] == "inf"
+
+
+def test_more_than_two_models_show_adjusted_p_values():
+    models = MODELS | {"flat": ck.Predictions.from_logits(LABELS, 0.8 * TRUE)}
+    comparison = ck.compare(models, reference="true")
+    for metric in ("nll", "ece", "brier"):
+        p = {name: comparison.differences[name][metric] for name in ("sharp", "flat")}
+        low, high = sorted(p.values(), key=lambda d: d.p_value)
+        assert low.adjusted_p_value == pytest.approx(min(1, 2 * low.p_value))
+        assert high.adjusted_p_value == pytest.approx(max(low.adjusted_p_value, high.p_value))
+    assert any("Holm" in note for note in comparison.notes)
+    assert any(line.startswith("flat against true: ") for line in comparison.verdict)
+    assert ck.compare(MODELS).differences["true"]["nll"].adjusted_p_value is None
+
+
+def test_without_intervals_there_are_values_and_no_words():
+    comparison = ck.compare(MODELS, confidence_level=None)
+    full = ck.compare(MODELS)
+    assert comparison.verdict == ()
+    for metric, difference in comparison.differences["true"].items():
+        assert difference.value == pytest.approx(full.differences["true"][metric].value, abs=1e-14)
+        assert difference.low is None
+
+
+def test_json_keeps_the_contract():
+    result = ck.compare(MODELS).to_dict()
+    assert result["schema"] == "calibkit.comparison/1"
+    assert set(result) == {
+        *("schema", "reference", "models", "differences", "temperature", "scaled", "verdict", "notes")
+    }
+    assert result["reference"] == "sharp"
+    assert set(result["differences"]) == {"true"}
+    assert set(result["differences"]["true"]["ece"]) == {"value", "low", "high", "p_value"}
+    assert {"value", "source"} <= set(result["temperature"]["sharp"])
+    assert set(result["scaled"]) == {"models", "differences"}
+    json.dumps(result, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def published():
+    paths = {
+        "ce": real_data("multiclass/cifar10_resnet50_ce.npz"),
+        "flsd": real_data("multiclass/cifar10_resnet50_flsd53.npz"),
+    }
+    return ck.compare(
+        {name: ck.load(path) for name, path in paths.items()},
+        calibrate_on={name: ck.load(path, split="val") for name, path in paths.items()},
+    )
+
+
+def test_the_published_pair_as_saved(published):
+    ce, flsd = published.models["ce"]["ece"], published.models["flsd"]["ece"]
+    assert (ce.value, ce.low, ce.high) == pytest.approx((0.0435, 0.0389, 0.0474), abs=6e-5)
+    assert (flsd.value, flsd.low, flsd.high) == pytest.approx((0.0155, 0.0103, 0.0187), abs=6e-5)
+    difference = published.differences["flsd"]["ece"]
+    assert (-difference.high, -difference.low) == pytest.approx((0.0242, 0.0331), abs=6e-5)
+    assert difference.significant(0.95)
+    assert -published.differences["flsd"]["nll"].value == pytest.approx(0.2366, abs=6e-5)
+
+
+def test_the_published_pair_after_scaling(published):
+    assert published.temperature["ce"].value == pytest.approx(2.5, abs=0.01)
+    assert published.temperature["flsd"].value == pytest.approx(1.06, abs=0.01)
+    ece, nll = (published.scaled.differences["flsd"][metric] for metric in ("ece", "nll"))
+    assert abs(ece.value) == pytest.approx(0.0040, abs=6e-5)
+    assert not ece.significant(0.95)
+    assert -nll.value == pytest.approx(0.0300, abs=6e-5)
+    assert (-nll.high, -nll.low) == pytest.approx((0.0179, 0.0420), abs=6e-5)
+    assert nll.significant(0.95)
+
+
+def test_the_published_pair_in_words(published):
+    words = "\n".join(published.verdict)
+    assert "ce: Over-confident: ECE 0.03886 to 0.04744, T* 2.498" in words
+    assert "flsd is better calibrated as saved; after temperature scaling no difference in ECE was detected" in words
+    assert "After scaling flsd keeps a better log score by 0.02998" in words
+    assert "one seed each" in words

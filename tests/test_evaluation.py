@@ -1,0 +1,259 @@
+"""evaluate: values against references and published numbers, intervals where they are offered, its JSON contract."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss
+
+import calibkit as ck
+from tests.real_data import real_data
+
+
+def forecasts(n=400, k=4, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, k)) * 2.5
+    tempered = np.exp(logits / 1.6) / np.exp(logits / 1.6).sum(1, keepdims=True)
+    return (tempered.cumsum(1) < rng.random((n, 1))).sum(1).clip(0, k - 1), logits
+
+
+LABELS, LOGITS = forecasts()
+PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+
+
+def test_values_agree_with_scikit_learn():
+    evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS, name="net"))
+    assert evaluation["nll"].value == pytest.approx(log_loss(LABELS, PROBS), rel=1e-12)
+    assert evaluation["brier"].value == pytest.approx(
+        brier_score_loss(np.eye(4)[LABELS], PROBS, scale_by_half=False), rel=1e-12
+    )
+    assert evaluation["accuracy"].value == np.mean(PROBS.argmax(1) == LABELS)
+    assert evaluation["gap"].value == pytest.approx(PROBS.max(1).mean() - np.mean(PROBS.argmax(1) == LABELS))
+    assert (evaluation.name, evaluation.n, evaluation.n_classes, evaluation.view) == ("net", 400, 4, "top-label")
+
+
+@pytest.mark.parametrize("source", ["logits", "probs", "top1", "correct"])
+def test_every_kind_of_input_gives_the_same_calibration(source):
+    predicted, confidence = PROBS.argmax(1), PROBS.max(1)
+    predictions = {
+        "logits": lambda: ck.Predictions.from_logits(LABELS, LOGITS),
+        "probs": lambda: ck.Predictions.from_probs(LABELS, PROBS),
+        "top1": lambda: ck.Predictions.from_top1(LABELS, predicted, confidence),
+        "correct": lambda: ck.Predictions.from_correct(predicted == LABELS, confidence),
+    }[source]()
+    full = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS))
+    evaluation = ck.evaluate(predictions)
+    for metric in ("accuracy", "mean_confidence", "gap", "ece", "rmsce", "mce"):
+        assert evaluation[metric].value == pytest.approx(full[metric].value, abs=1e-13)
+        assert evaluation[metric].low == pytest.approx(full[metric].low, abs=1e-12)
+    if source in ("top1", "correct"):
+        with pytest.raises(KeyError, match="hold no probability"):
+            _ = evaluation["nll"]
+        assert sum("No NLL" in note for note in evaluation.notes) == 1
+
+
+def test_an_unknown_metric_says_which_there_are():
+    with pytest.raises(KeyError, match=r"no such metric.*ece"):
+        _ = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS))["loss"]
+
+
+def test_the_fast_way_gives_the_same_values_without_intervals():
+    predictions = ck.Predictions.from_logits(LABELS, LOGITS)
+    fast, full = ck.evaluate(predictions, confidence_level=None), ck.evaluate(predictions)
+    for metric in full.metrics:
+        assert fast[metric].value == pytest.approx(full[metric].value, abs=1e-15)
+        assert fast[metric].low is None
+    assert fast.verdict is None
+    assert fast.reliability.low is None
+
+
+def test_intervals_narrow_with_the_level():
+    predictions = ck.Predictions.from_logits(LABELS, LOGITS)
+    wide, narrow = (ck.evaluate(predictions, confidence_level=level) for level in (0.99, 0.8))
+    for metric in ("accuracy", "nll", "brier", "gap", "mean_confidence", "ece"):
+        assert wide[metric].high - wide[metric].low > narrow[metric].high - narrow[metric].low
+    assert wide["mce"].low is None
+    assert wide["rmsce"].high is None
+
+
+def test_an_ece_interval_is_given_only_where_its_coverage_was_shown():
+    predictions = ck.Predictions.from_logits(LABELS, LOGITS)
+    weighted = ck.Predictions.from_logits(LABELS, LOGITS, weights=np.linspace(0.5, 2, len(LABELS)))
+    for evaluation, cause in (
+        (ck.evaluate(predictions, view="classwise"), "classwise view"),
+        (ck.evaluate(predictions, view="flattened"), "flattened view"),
+        (ck.evaluate(predictions, binning="quantile"), "quantile bins"),
+        (ck.evaluate(weighted), "weighted rows"),
+    ):
+        assert evaluation["ece"].low is None
+        assert evaluation.verdict is None
+        assert any(cause in note for note in evaluation.notes)
+        assert evaluation["nll"].low is not None
+    assert any("n_eff" in note for note in ck.evaluate(weighted).notes)
+
+
+def test_a_zero_probability_of_the_truth_is_counted():
+    probs = [[1.0, 0.0], [0.4, 0.6], [0.7, 0.3]]
+    evaluation = ck.evaluate(ck.Predictions.from_probs([1, 1, 0], probs))
+    assert evaluation["nll"].value == math.inf
+    assert evaluation["nll"].low is None
+    assert any("1 rows give their true class p = 0" in note for note in evaluation.notes)
+    assert json.loads(json.dumps(evaluation.to_dict()))["metrics"]["nll"]["value"] == "inf"
+    assert evaluation["brier"].low is not None
+
+
+def test_ties_and_folded_views_are_noted():
+    tied = ck.evaluate(ck.Predictions.from_probs([0, 1, 2], [[0.4, 0.4, 0.2], [0.1, 0.8, 0.1], [0.2, 0.4, 0.4]]))
+    assert any("2 rows tie" in note for note in tied.notes)
+    assert tied["accuracy"].value == pytest.approx(2 / 3)
+    folded = ck.evaluate(ck.Predictions.from_probs([0, 1, 1], [0.2, 0.5, 0.9]), view="top-label")
+    assert any("Folded view" in note for note in folded.notes)
+    assert any("class 0 counts as predicted" in note for note in folded.notes)
+
+
+def test_the_positive_view_lists_the_base_rate_and_its_own_gap():
+    probs = np.array([0.15, 0.7, 0.35, 0.9, 0.62])
+    labels = np.array([0, 1, 0, 1, 0])
+    evaluation = ck.evaluate(ck.Predictions.from_probs(labels, probs))
+    assert evaluation.view == "positive"
+    assert list(evaluation.metrics)[:4] == ["accuracy", "base_rate", "mean_confidence", "gap"]
+    assert evaluation["base_rate"].value == 0.4
+    assert evaluation["gap"].value == pytest.approx(probs.mean() - 0.4)
+    assert evaluation.settings["brier_scale"].endswith("0 to 1")
+    two_columns = ck.evaluate(ck.Predictions.from_probs(labels, np.stack([1 - probs, probs], 1)), view="positive")
+    assert two_columns["ece"].value == pytest.approx(evaluation["ece"].value, abs=1e-15)
+    assert two_columns["nll"].value == pytest.approx(evaluation["nll"].value, abs=1e-15)
+    assert two_columns["brier"].value == pytest.approx(2 * evaluation["brier"].value, abs=1e-15)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_almost_no_rows_give_a_defined_result(n):
+    evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS[:n], LOGITS[:n]))
+    assert evaluation.n == n
+    assert math.isnan(evaluation["nll"].value) == (n == 0)
+    assert evaluation["nll"].low is None
+    json.dumps(evaluation.to_dict(), allow_nan=False)
+
+
+def test_json_keeps_the_contract():
+    result = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS, name="net")).to_dict()
+    assert result["schema"] == "calibkit.evaluation/1"
+    assert {"name", "n", "n_classes", "view", "settings", "metrics", "reliability", "notes"} <= set(result)
+    assert set(result["settings"]) == {
+        *("n_bins", "binning", "edges", "confidence_level", "seed", "interval", "brier_scale", "input")
+    }
+    assert set(result["metrics"]["ece"]) == {"value", "low", "high"}
+    curve = result["reliability"]
+    assert set(curve) == {"view", "edges", "count", "confidence", "accuracy", "low", "high"}
+    assert len(curve["edges"]) == 16
+    empty = curve["count"].index(0)
+    assert curve["confidence"][empty] is curve["low"][empty] is None
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    predictions = ck.Predictions.from_logits(LABELS, LOGITS)
+    one, two = (json.dumps(ck.evaluate(predictions, rng=7).to_dict()) for _ in range(2))
+    assert one == two
+    generator = ck.evaluate(predictions, rng=np.random.default_rng(7))
+    assert generator.settings["seed"] is None
+    assert generator["ece"] == ck.evaluate(predictions, rng=7)["ece"]
+
+
+def test_dependent_rows_widen_every_interval():
+    groups = np.repeat(np.arange(100), 4)
+    alone = ck.evaluate(ck.Predictions.from_logits(np.repeat(LABELS[:100], 4), np.repeat(LOGITS[:100], 4, axis=0)))
+    grouped = ck.evaluate(
+        ck.Predictions.from_logits(np.repeat(LABELS[:100], 4), np.repeat(LOGITS[:100], 4, axis=0), groups=groups)
+    )
+    for metric in ("accuracy", "nll", "brier", "gap", "ece"):
+        assert grouped[metric].value == alone[metric].value
+        assert grouped[metric].high - grouped[metric].low > 1.4 * (alone[metric].high - alone[metric].low)
+
+
+def test_fewer_than_five_groups_give_no_interval_and_no_verdict():
+    groups = np.arange(400) % 4
+    evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS, groups=groups))
+    assert evaluation["nll"].low is None
+    assert evaluation["ece"].low is None
+    assert evaluation.verdict == "Not enough independent data for a verdict."
+    assert any("groups" in note for note in evaluation.notes)
+
+
+PUBLISHED = {
+    "multiclass/cifar10_resnet110_ce.npz": {
+        "accuracy": 0.9356,
+        "mean_confidence": 0.983104,
+        "ece": 0.0475035,
+        "mce": 0.295799,
+        "nll": 0.358274,
+        "brier": 0.110189,
+    },
+    "multiclass/cifar10_resnet50_ce.npz": {
+        "accuracy": 0.9505,
+        "ece": 0.0435432,
+        "mce": 0.394259,
+        "nll": 0.41212,
+        "brier": 0.0921774,
+    },
+    "multiclass/cifar10_resnet50_flsd53.npz": {
+        "accuracy": 0.9502,
+        "ece": 0.0155128,
+        "mce": 0.155708,
+        "nll": 0.175504,
+        "brier": 0.0800538,
+    },
+    "multiclass/cifar100_resnet-20.npz": {"accuracy": 0.6883, "ece": 0.103393, "nll": 1.22526, "brier": 0.445252},
+    "multiclass/sst2_gpt2.npz": {"accuracy": 0.586491, "ece": 0.199953, "nll": 0.63573, "brier": 0.460178},
+    "top1/imagenet_timm_efficientnet_b3a.npz": {"accuracy": 0.81874, "mean_confidence": 0.694964, "ece": 0.123776},
+    "top1/imagenet_tv_resnext101_32x8d.npz": {"accuracy": 0.79312, "ece": 0.0806427},
+    "binary/538_nba_games.npz": {
+        "base_rate": 0.571686,
+        "mean_confidence": 0.619149,
+        "ece": 0.049189,
+        "nll": 0.619093,
+        "brier": 0.214654,
+    },
+    "binary/538_governors_elections.npz": {"base_rate": 0.421209, "ece": 0.0350745, "brier": 0.0395413},
+}
+
+
+@pytest.mark.parametrize("file", PUBLISHED)
+def test_published_numbers(file):
+    evaluation = ck.evaluate(ck.load(real_data(file)))
+    for metric, value in PUBLISHED[file].items():
+        digits = max(len(repr(value).split(".")[1]), 4)
+        assert evaluation[metric].value == pytest.approx(value, abs=0.6 * 10**-digits), metric
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "ece"),
+    [
+        ("multiclass/cifar10_resnet110_ce.npz", {"view": "classwise"}, 0.00982904),
+        ("multiclass/cifar10_resnet110_ce.npz", {"view": "flattened"}, 0.009587),
+        ("multiclass/sst2_gpt2.npz", {"view": "positive"}, 0.273),
+        ("binary/538_nba_games.npz", {"view": "top-label"}, 0.0354608),
+        ("top1/imagenet_timm_efficientnet_b3a.npz", {"n_bins": 10}, 0.123776),
+        ("top1/imagenet_tv_resnext101_32x8d.npz", {"n_bins": 20}, 0.08073629151433703),
+        ("top1/imagenet_tv_resnext101_32x8d.npz", {"n_bins": 10}, 0.0807),
+    ],
+)
+def test_published_numbers_of_other_views_and_bins(file, options, ece):
+    digits = min(len(repr(ece).split(".")[1]), 15)
+    assert ck.evaluate(ck.load(real_data(file)), **options)["ece"].value == pytest.approx(ece, abs=0.5001 * 10**-digits)
+
+
+def test_published_bin_counts():
+    evaluation = ck.evaluate(ck.load(real_data("top1/imagenet_tv_resnext101_32x8d.npz")), n_bins=20)
+    published = "3 37 118 248 355 452 573 687 799 894 1270 1206 1222 1202 1338 1479 1647 2043 3050 31377"
+    assert list(evaluation.reliability.count) == [int(count) for count in published.split()]
+    assert evaluation["mce"].value == pytest.approx(0.1919470946617725, abs=1e-14)
+
+
+def test_the_election_file_by_rows_and_by_groups():
+    grouped = ck.load(real_data("binary/538_governors_elections.npz"))
+    assert grouped.groups is not None
+    evaluation = ck.evaluate(grouped)
+    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0115, 0.0445), abs=6e-5)
+    assert any("G = 253 groups, G_eff = 180" in note for note in evaluation.notes)
