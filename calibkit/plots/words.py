@@ -1,0 +1,108 @@
+"""What a picture says in words: names, errors with intervals, conventions, axes. Floor 4."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from calibkit.errors import OptionError
+from calibkit.plots.style import minus_signs, shown_name, unbroken
+from calibkit.render import bins_phrase, format_interval, format_number, format_percent
+
+if TYPE_CHECKING:
+    from calibkit.calibration_error import ReliabilityCurve
+    from calibkit.evaluation import Evaluation
+    from calibkit.results import Estimate
+
+    Drawable: TypeAlias = Evaluation | ReliabilityCurve
+
+_AXES = {
+    "top-label": ("confidence", "accuracy"),
+    "positive": ("P(y = 1)", "observed frequency"),
+    "flattened": ("class probability", "observed frequency"),
+}
+_SIDES = {"top-label": ("over-confident", "under-confident")}
+_OTHER_SIDES = ("forecast too high", "forecast too low")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One curve and what is known about it."""
+
+    curve: "ReliabilityCurve"
+    evaluation: "Evaluation | None"
+
+    @property
+    def name(self) -> str:
+        """The model's name; empty for a bare curve."""
+        return "" if self.evaluation is None else shown_name(self.evaluation.name)
+
+    @property
+    def error(self) -> str:
+        """ECE with its interval; the view is named where the curve shows another one."""
+        if self.evaluation is None:
+            return ""
+        view = "" if self.evaluation.view == self.curve.view else f" ({self.evaluation.view})"
+        return f"ECE{view} {estimate_words(self.evaluation.metrics['ece'])}"
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """View, bins, rows, whiskers."""
+        view = f"{self.curve.view} view"
+        if self.evaluation is None:
+            return view, f"{len(self.curve.count)} bins", f"n = {int(self.curve.count.sum()):,}"
+        level = self.evaluation.settings.get("confidence_level")
+        whiskers = () if level is None else (f"whiskers: {format_percent(float(str(level)))} intervals",)
+        return view, bins_phrase(self.evaluation.settings), f"n = {self.evaluation.n:,}", *whiskers
+
+
+def subjects_of(drawable: "Drawable | Sequence[Drawable]") -> list[Subject]:
+    """One or several evaluations or curves."""
+    items = list(drawable) if isinstance(drawable, Sequence) else [drawable]
+    if not items:
+        raise OptionError("there is nothing to plot: give at least one evaluation or reliability curve")
+    return [_subject(item) for item in items]
+
+
+def check_one_view(subjects: Sequence[Subject]) -> None:
+    """Refuse curves on shared axes whose axes do not mean the same."""
+    views = list(dict.fromkeys(subject.curve.view for subject in subjects))
+    if len(views) > 1:
+        raise OptionError(
+            f"curves of different views ({', '.join(views)}) cannot share axes: draw them side by side, "
+            "or evaluate all in one view"
+        )
+
+
+def _subject(item: "Drawable") -> Subject:
+    from calibkit.calibration_error import ReliabilityCurve
+
+    if isinstance(item, ReliabilityCurve):
+        return Subject(curve=item, evaluation=None)
+    return Subject(curve=item.reliability, evaluation=item)
+
+
+def shared_conventions(subjects: Sequence[Subject]) -> str:
+    """The conventions that all subjects have in common, in one line."""
+    first, *others = (subject.conventions for subject in subjects)
+    shared = [part for part in first if all(part in other for other in others)]
+    if others:
+        shared.append("larger markers: more rows")
+    return ", ".join(map(unbroken, shared))
+
+
+def estimate_words(estimate: "Estimate") -> str:
+    """A value and, where there is one, its interval."""
+    value = format_number(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return minus_signs(value)
+    return minus_signs(f"{value} {format_interval(estimate.low, estimate.high)}")
+
+
+def axis_words(view: str) -> tuple[str, str]:
+    """Labels of the horizontal and the vertical axis."""
+    return _AXES[view]
+
+
+def side_words(view: str) -> tuple[str, str]:
+    """What lies below the diagonal, and what above."""
+    return _SIDES.get(view, _OTHER_SIDES)
