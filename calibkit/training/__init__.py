@@ -1,0 +1,39 @@
+"""Train with and without label smoothing, and predict: an annex that needs torch. Nothing else in calibkit does."""
+
+from calibkit.errors import MissingExtraError
+
+try:
+    import torch  # noqa: F401 - the rooms below need it
+except ImportError as error:
+    raise MissingExtraError('calibkit.training needs torch: pip install "calibkit[train]"') from error
+
+from calibkit.training.devices import resolve_device
+from calibkit.training.history import Epoch, FitResult
+from calibkit.training.inference import predict
+from calibkit.training.loop import fit
+from calibkit.training.networks import mlp
+from calibkit.training.runs import train_run, train_twins
+from calibkit.training.smoothing import (
+    LabelSmoothingCrossEntropy,
+    label_smoothing_cross_entropy,
+    smooth_targets,
+    smoothed_loss_floor,
+)
+
+__all__ = [  # noqa: RUF022 - grouped by what a reader looks for
+    # the loss
+    "LabelSmoothingCrossEntropy",
+    "label_smoothing_cross_entropy",
+    "smooth_targets",
+    "smoothed_loss_floor",
+    # training and predicting
+    "fit",
+    "FitResult",
+    "Epoch",
+    "predict",
+    "resolve_device",
+    # whole runs
+    "train_run",
+    "train_twins",
+    "mlp",
+]

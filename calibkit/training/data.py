@@ -1,0 +1,202 @@
+"""What runs train on: digits or a file's x and y, split by a seed, some training labels made wrong. Annex: training."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibkit._checks import check_seed
+from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
+from calibkit.files.npz import npz_contents
+from calibkit.files.source import AnyPath, Source, naming_causes, open_source
+
+AnyArray = NDArray[Any]
+Rows = NDArray[np.intp]
+Part = Literal["train", "selection", "calibration", "test"]
+
+DIGITS = "digits"
+MIN_ROWS = 10
+# Streams drawn from one seed, so that the split does not depend on whether labels are flipped.
+_SPLIT, _NOISE = 0, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Labelled rows as they came, and how their inputs are to be scaled.
+
+    ``divisor`` is the largest value that an input can have (digits, images), or None: standardise.
+    """
+
+    inputs: AnyArray
+    labels: NDArray[np.int64]
+    n_classes: int
+    divisor: float | None
+    name: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """Row numbers of the four parts, each in ascending order."""
+
+    train: Rows
+    selection: Rows
+    calibration: Rows
+    test: Rows
+
+    def sizes(self) -> dict[str, int]:
+        """Rows in each part."""
+        return {part: len(getattr(self, part)) for part in ("train", "selection", "calibration", "test")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scaled:
+    """Inputs (n, d) in float32, and what was done to them, as run.json holds it."""
+
+    inputs: NDArray[np.float32]
+    scaling: Mapping[str, object]
+
+
+def load_dataset(data: AnyPath) -> Dataset:
+    """Read scikit-learn's digits (``"digits"``), or x and y of an .npz file."""
+    if data == DIGITS:
+        from sklearn.datasets import load_digits
+
+        inputs, labels = load_digits(return_X_y=True)
+        return Dataset(inputs=inputs, labels=labels.astype(np.int64), n_classes=10, divisor=16.0, name=DIGITS)
+    name = os.fsdecode(data)
+    if Path(name).suffix.lower() != ".npz":
+        raise OptionError(f'data={name!r}: expected "digits" or an .npz file with arrays x and y.')
+    return _from_arrays(*_read(name), name)
+
+
+def _read(path: str) -> tuple[AnyArray, AnyArray, str]:
+    """Arrays x and y of a file, and its checksum."""
+    with open_source(path) as source:
+        if source.start(2) != b"PK":
+            raise InputFormatError(f"{source.shown}: is not an .npz file; write it with np.savez(path, x=x, y=y).")
+        with naming_causes(source, "npz"):
+            contents = npz_contents(source)
+            absent = [key for key in ("x", "y") if contents.entry(key) is None]
+            if absent:
+                held = ", ".join(str(entry) for entry in contents.entries) or "no array"
+                raise InputFormatError(
+                    f"{source.shown}: has no array {' and no array '.join(absent)}; it holds {held}. Training takes "
+                    "x, one row per example, and y, its class number."
+                )
+            arrays = contents.read({"x": "number", "y": "number"})
+        return arrays["x"], arrays["y"], _sha256(source)
+
+
+def _sha256(source: Source) -> str:
+    """Checksum of a whole file."""
+    digest = hashlib.sha256()
+    source.file.seek(0)
+    while block := source.file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, path: str) -> Dataset:
+    """Check x and y, and number the classes."""
+    name = Path(path).name
+    if x.ndim < 2 or x.size == 0:
+        raise ShapeError(f"{name}: x has shape {x.shape}; expected one row per example: (n, d), or images (n, h, w).")
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise InputFormatError(
+            f"{name}: x has dtype {x.dtype}; expected uint8 (images, divided by 255) or floats (standardised)."
+        )
+    if len(x) < MIN_ROWS:
+        raise DataError(f"{name}: has {len(x)} rows; a split into four parts takes at least {MIN_ROWS}.")
+    labels = _labels(y, len(x), name)
+    inputs = x.reshape(len(x), -1)
+    _check_finite(inputs, name)
+    return Dataset(
+        inputs=inputs,
+        labels=labels,
+        n_classes=int(labels.max()) + 1,
+        divisor=255.0 if x.dtype == np.uint8 else None,
+        name=name,
+        sha256=sha256,
+    )
+
+
+def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
+    """Return class numbers 0..k-1 with k >= 2."""
+    if y.ndim != 1 or len(y) != n_rows:
+        raise ShapeError(f"{name}: y has shape {y.shape} but x has {n_rows} rows; expected ({n_rows},).")
+    if y.dtype.kind not in "iu":
+        raise LabelError(f"{name}: y has dtype {y.dtype}; expected class numbers 0..k-1: save y.astype(int).")
+    bad = (y < 0) | (y >= n_rows)  # as many classes as rows could not be learned, and a stray 10**9 would fill memory
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise LabelError(
+            f"{name}: y row {row}: label is {y[row]} ({int(bad.sum()):,} of {n_rows:,} rows); expected class numbers "
+            f"0..k-1, fewer classes than the {n_rows:,} rows."
+        )
+    if y.max() == 0:
+        raise LabelError(f"{name}: every label of y is 0; two classes or more are needed.")
+    return y.astype(np.int64)
+
+
+def _check_finite(inputs: AnyArray, name: str) -> None:
+    """Raise for the first NaN or inf."""
+    if inputs.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(inputs)
+    if bad.any():
+        row, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        count = int(bad.any(axis=1).sum())
+        raise DataError(
+            f"{name}: x row {row}, feature {column}: value is {inputs[row, column]} ({count:,} of {len(inputs):,} "
+            "rows have NaN or inf). Leave these rows out or fill them in."
+        )
+
+
+def split_rows(n_rows: int, *, seed: int) -> Split:
+    """Split row numbers at random: 10 % selection, 10 % calibration, 20 % test (rounded down), the rest train.
+
+    It depends on the number of rows and the seed alone. Classes are not balanced between the parts.
+    """
+    order = np.random.default_rng([check_seed(seed), _SPLIT]).permutation(n_rows)
+    tenth, fifth = n_rows // 10, n_rows // 5
+    ends = np.cumsum([n_rows - 2 * tenth - fifth, tenth, tenth])
+    train, selection, calibration, test = (np.sort(rows) for rows in np.split(order, ends))
+    return Split(train=train, selection=selection, calibration=calibration, test=test)
+
+
+def with_noise(dataset: Dataset, rows: Rows, *, noise: float, seed: int) -> tuple[Dataset, int]:
+    """Change the labels of a fraction of these rows, each to another class, every one of them equally likely.
+
+    Exactly ``floor(noise len(rows) + 1/2)`` labels are changed; their number is returned too.
+    """
+    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 <= noise < 1:
+        raise OptionError(f"noise={noise!r}: expected a fraction from 0 up to, but not including, 1.")
+    count = int(np.floor(float(noise) * len(rows) + 0.5))
+    rng = np.random.default_rng([check_seed(seed), _NOISE])
+    flipped = rng.choice(rows, size=count, replace=False)
+    labels = dataset.labels.copy()
+    labels[flipped] = (labels[flipped] + rng.integers(1, dataset.n_classes, size=count)) % dataset.n_classes
+    return replace(dataset, labels=labels), count
+
+
+def scale_inputs(dataset: Dataset, train: Rows) -> Scaled:
+    """Divide images by their largest possible value; standardise other features by mean and deviation in training.
+
+    A feature that is constant in the training rows is centred only.
+    """
+    if dataset.divisor is not None:
+        inputs = (dataset.inputs / dataset.divisor).astype(np.float32)
+        return Scaled(inputs=inputs, scaling={"kind": "divided", "by": dataset.divisor})
+    wide = dataset.inputs.astype(np.float64)
+    mean, deviation = wide[train].mean(axis=0), wide[train].std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    return Scaled(
+        inputs=((wide - mean) / deviation).astype(np.float32),
+        scaling={"kind": "standardised", "mean": mean.tolist(), "deviation": deviation.tolist()},
+    )

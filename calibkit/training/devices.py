@@ -1,0 +1,101 @@
+"""Which device computes: what was asked for, or an error, never another one in silence. Annex: training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from calibkit.errors import OptionError
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Device that a name stands for, checked to be there.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device, default "auto"
+        "auto" takes CUDA, else Apple's MPS, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        With its number for CUDA.
+
+    Raises
+    ------
+    OptionError
+        If the name is unknown, or the device is not there: "cuda" without CUDA never runs on the CPU.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    wanted = _auto() if device == "auto" else _parsed(device)
+    if wanted.type == "cuda":
+        return _cuda(wanted, device)
+    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise OptionError(f'device={str(device)!r}: no Apple MPS device is available; use device="auto" or "cpu".')
+    return wanted
+
+
+def _auto() -> torch.device:
+    """Best device that is there."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _parsed(device: str | torch.device) -> torch.device:
+    """Device of a name of a known kind."""
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError):
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda", "mps"):
+        raise OptionError(f'device={str(device)!r}: expected "auto", "cpu", "cuda", "cuda:0" (a number) or "mps".')
+    return parsed
+
+
+def _cuda(wanted: torch.device, device: str | torch.device) -> torch.device:
+    """CUDA device with its number, checked to be there."""
+    if not torch.cuda.is_available():
+        raise OptionError(
+            f"device={str(device)!r}: no CUDA device is available to torch {torch.__version__}; install a CUDA build "
+            'and its driver, or use device="auto" or "cpu".'
+        )
+    count = torch.cuda.device_count()
+    index = torch.cuda.current_device() if wanted.index is None else wanted.index
+    if index >= count:
+        raise OptionError(f"device={str(device)!r}: there are {count} CUDA devices, numbered from 0.")
+    return torch.device("cuda", index)
+
+
+def seed_device(device: torch.device, *entropy: int) -> None:
+    """Seed torch's generators of the CPU and of this device, and no others, from whole numbers of any size."""
+    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Compute on the CPU with so many threads, then with as many as before."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def borrowed_generators(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random state of the CPU and of a CUDA device as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

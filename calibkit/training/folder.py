@@ -1,0 +1,84 @@
+"""A run's folder: whole files, and run.json last, so that a folder that has it is complete. Annex: training."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from calibkit.errors import MissingExtraError, OutputError
+from calibkit.files.atomic import atomic_write, write_text
+from calibkit.files.saving import save
+from calibkit.predictions import Predictions
+
+RECORD = "run.json"
+WEIGHTS = "weights.safetensors"
+VALIDATION = "val.npz"
+TEST = "test.npz"
+
+
+def require_safetensors() -> None:
+    """Raise, before anything is trained, if the weights could not be written afterwards."""
+    try:
+        import safetensors  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError('Runs write safetensors: pip install "calibkit[train]"') from error
+
+
+def open_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Make the folder, or refuse one that holds something else."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except FileExistsError as error:
+        raise OutputError(f"{folder}: is a file; a run needs a folder.") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+    if occupied and not overwrite:
+        raise OutputError(
+            f"{folder}: is not empty; choose another folder, or pass overwrite=True to replace the run in it."
+        )
+    return folder
+
+
+def write_run(
+    folder: Path,
+    *,
+    model: nn.Module,
+    validation: Predictions,
+    test: Predictions,
+    record: Mapping[str, Any],
+) -> None:
+    """Write weights, predictions and, once they are all there, run.json; other files of the folder stay."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    weights = to_bytes(tensors, metadata={key: str(record[key]) for key in ("smoothing", "convention", "seed")})
+    text = json.dumps(_strict(record), indent=2, allow_nan=False) + "\n"
+    _begin(folder)
+    with atomic_write(folder / WEIGHTS) as file:
+        file.write(weights)
+    save(validation, folder / VALIDATION)
+    save(test, folder / TEST)
+    write_text(folder / RECORD, text)
+
+
+def _begin(folder: Path) -> None:
+    """Take away the record of a run that is being replaced: until the new one is there, none is complete."""
+    try:
+        (folder / RECORD).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder / RECORD}: cannot be replaced: {error.strerror or error}") from error
+
+
+def _strict(value: Any) -> Any:
+    """Write numbers that JSON cannot hold as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
