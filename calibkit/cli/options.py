@@ -1,0 +1,142 @@
+"""Options that several commands share, and the files they read."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from calibkit.predictions import Predictions
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+READING = (
+    click.option("--split", help="Take the arrays with this prefix, e.g. val for val_logits."),
+    click.option("--labels", metavar="KEY", help="Array or column of true classes."),
+    click.option("--logits", metavar="KEY", help="Array or columns of logits (before softmax)."),
+    click.option("--probs", metavar="KEY", help="Array or columns of probabilities; 1-D is P(y = 1)."),
+    click.option("--predicted", metavar="KEY", help="Column of predicted classes (top-1 export)."),
+    click.option("--confidence", metavar="KEY", help="Column of confidences."),
+    click.option("--correct", metavar="KEY", help="Column that says whether the answer was correct."),
+    click.option("--ids", metavar="KEY", help="Column of unique row ids."),
+    click.option("--weights", metavar="KEY", help="Column of row weights."),
+    click.option("--groups", metavar="KEY", help="Column of groups: rows of one group count as dependent."),
+    click.option("--labels-file", metavar="PATH[:KEY]", help="File that holds the labels of a .npy of values."),
+    click.option("--invalid", type=click.Choice(["error", "drop"]), help="Rows with NaN or inf: refuse or drop."),
+    click.option("--clip", type=float, metavar="EPS", help="Clip probabilities to [EPS, 1 - EPS]; counted."),
+    click.option("--renormalize", is_flag=True, default=None, help="Divide rows by their sum; counted."),
+    click.option("--label-base", type=int, metavar="INT", help="The smallest label, 1 for 1-based labels."),
+    click.option("--ignore-index", type=int, metavar="INT", help="Leave out rows with this label, e.g. -100."),
+    click.option("--log-probs", is_flag=True, default=None, help="The probabilities are given as logarithms."),
+    click.option("--binary", is_flag=True, default=None, help="A single column holds P(y = 1)."),
+    click.option("--max-bytes", type=int, metavar="INT", help="Refuse files that unpack to more."),
+)
+READING_NAMES = (
+    "split",
+    "labels",
+    "logits",
+    "probs",
+    "predicted",
+    "confidence",
+    "correct",
+    "ids",
+    "weights",
+    "groups",
+    "labels_file",
+    "invalid",
+    "clip",
+    "renormalize",
+    "label_base",
+    "ignore_index",
+    "log_probs",
+    "binary",
+    "max_bytes",
+)
+
+JUDGING = (
+    click.option("--view", help="top-label, positive, classwise or flattened."),
+    click.option("--bins", "n_bins", default=15, show_default=True, type=int, help="Number of bins."),
+    click.option("--binning", default="uniform", show_default=True, help="uniform (equal width) or quantile."),
+    click.option("--edges", default="right", show_default=True, help="The closed end of a bin: right or left."),
+    click.option(
+        "--confidence-level",
+        default=0.95,
+        show_default=True,
+        type=float,
+        help="Level of intervals; 0 for none.",
+    ),
+    click.option("--seed", "rng", default=0, show_default=True, type=int, help="Seed of what is drawn at random."),
+    click.option("--threads", type=int, help="Threads; by default CALIBKIT_THREADS or all cores."),
+)
+
+
+def with_options(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Put a list of options on a command, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options for reading that were given, and the options for judging."""
+    reading = {name: options[name] for name in READING_NAMES if options.get(name) is not None}
+    judging = {name: options[name] for name in ("view", "n_bins", "binning", "edges", "rng", "threads")}
+    level = options["confidence_level"]
+    return reading, judging | {"confidence_level": None if level == 0 else level}
+
+
+def model_names(paths: Sequence[str]) -> list[str]:
+    """Names for files: their stems, or the shortest path suffixes that tell them apart.
+
+    Examples
+    --------
+    >>> model_names(["runs/hard.npz", "runs/smooth.npz"])
+    ['hard', 'smooth']
+    >>> model_names(["runs/hard/test.npz", "runs/smooth/test.npz"])
+    ['hard/test', 'smooth/test']
+    >>> model_names(["a.npz", "a.npz"])
+    ['a', 'a (2)']
+    """
+    parts = [_parts(path) for path in paths]
+    distinct = len({tuple(p) for p in parts})
+    length = 1
+    while len({tuple(p[-length:]) for p in parts}) < distinct:
+        length += 1
+    names: list[str] = []
+    for part in parts:
+        name = "/".join(part[-length:])
+        seen = sum(1 for other in names if other == name or other.startswith(f"{name} ("))
+        names.append(name if seen == 0 else f"{name} ({seen + 1})")
+    return names
+
+
+def _parts(path: str) -> list[str]:
+    """A path's parts, the last one without its extension."""
+    if path == "-":
+        return ["stdin"]
+    whole = Path(path)
+    return [part for part in whole.parent.parts if part != whole.anchor] + [whole.stem]
+
+
+def load_all(paths: Sequence[str], reading: dict[str, Any]) -> "dict[str, Predictions]":
+    """Predictions of every file, by the names they are shown under."""
+    from calibkit.files import load
+
+    names = model_names(paths)
+    return {name: load(path, name=name, **reading) for name, path in zip(names, paths, strict=True)}
+
+
+def refuse_overwriting_input(output: str | None, inputs: Sequence[str]) -> None:
+    """An output that is one of the inputs, under whatever name, is a mistake."""
+    from calibkit.errors import OutputError
+
+    for path in inputs:
+        if output is None or path == "-" or not (Path(output).exists() and Path(path).exists()):
+            continue
+        if Path(output).samefile(path):
+            raise OutputError(f"{output}: is the input {path}; give another output path")

@@ -1,0 +1,32 @@
+"""``calibkit plot FILE... -o reliability.png``."""
+
+from typing import Any
+
+import click
+
+from calibkit.cli.options import (
+    JUDGING,
+    READING,
+    load_all,
+    refuse_overwriting_input,
+    split_options,
+    with_options,
+)
+
+
+@click.command("plot", short_help="Reliability diagrams of saved predictions.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Picture to write: .png, .svg or .pdf.")
+@click.option("--overlay", is_flag=True, help="Draw all models into one diagram instead of side by side.")
+@with_options(JUDGING)
+@with_options(READING)
+def plot_command(files: tuple[str, ...], output: str, overlay: bool, **options: Any) -> None:
+    """Reliability diagrams with per-bin intervals and the confidence histogram, side by side or overlaid."""
+    from calibkit.evaluation import evaluate
+    from calibkit.plots import reliability_figure, save_figure
+
+    refuse_overwriting_input(output, files)
+    reading, judging = split_options(options)
+    results = [evaluate(p, **judging) for p in load_all(files, reading).values()]
+    save_figure(reliability_figure(results, overlay=overlay), output)
+    click.echo(f"wrote {output}")
