@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import calibkit as ck
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -63,6 +65,26 @@ def check_page(text: str, folder: Path) -> int:
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs_and_prints_what_is_shown(tmp_path):
     assert check_page(README, tmp_path) >= 4
+    check_training_table(tmp_path)
+
+
+def check_training_table(folder: Path) -> None:
+    """What training gave is what the README shows, within what it states."""
+    comparison = ck.compare(
+        {name: ck.load(folder / "runs" / name / "test.npz") for name in ("hard", "smooth")},
+        calibrate_on={name: ck.load(folder / "runs" / name / "val.npz") for name in ("hard", "smooth")},
+    )
+    measured = {
+        "accuracy": [model["accuracy"].value for model in comparison.models.values()],
+        "ECE as saved": [model["ece"].value for model in comparison.models.values()],
+        "temperature": [temperature.value for temperature in comparison.temperature.values()],
+        "NLL as saved": [model["nll"].value for model in comparison.models.values()],
+        "NLL after scaling": [model["nll"].value for model in comparison.scaled.models.values()],
+    }
+    shown = re.findall(r"^\| ([\w ]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", README, flags=re.M)
+    assert [row[0] for row in shown] == list(measured)
+    for name, hard, smooth, within in shown:
+        assert measured[name] == pytest.approx([float(hard), float(smooth)], abs=float(within)), name
 
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
