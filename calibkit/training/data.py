@@ -136,7 +136,7 @@ def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
     if bad.any():
         row = int(np.argmax(bad))
         raise LabelError(
-            f"{name}: y row {row}: label is {y[row]} ({int(bad.sum()):,} of {n_rows:,} rows); expected class numbers "
+            f"{name}: y row {row}: value is {y[row]} ({int(bad.sum()):,} of {n_rows:,} rows); expected class numbers "
             f"0..k-1, fewer classes than the {n_rows:,} rows."
         )
     if y.max() == 0:

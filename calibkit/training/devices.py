@@ -9,12 +9,12 @@ import torch
 from calibkit.errors import OptionError
 
 
-def resolve_device(device: str | torch.device = "auto") -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """Device that a name stands for, checked to be there.
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device, default "auto"
+    device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device
         "auto" takes CUDA, else Apple's MPS, else the CPU.
 
     Returns

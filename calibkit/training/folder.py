@@ -45,6 +45,14 @@ def open_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     return folder
 
 
+def refuse_replacing(folder: Path, data: str | os.PathLike[str]) -> None:
+    """Raise if the run would be written over the data it is trained on, under whatever name."""
+    for name in (RECORD, WEIGHTS, VALIDATION, TEST):
+        target = folder / name
+        if target.exists() and Path(data).exists() and target.samefile(data):
+            raise OutputError(f"{target}: is the data file; choose another folder for the run.")
+
+
 def write_run(
     folder: Path,
     *,
@@ -57,7 +65,9 @@ def write_run(
     from safetensors.torch import save as to_bytes
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    weights = to_bytes(tensors, metadata={key: str(record[key]) for key in ("smoothing", "convention", "seed")})
+    # One key only: safetensors writes several in an order that changes from run to run.
+    made = json.dumps({key: record[key] for key in ("smoothing", "convention", "seed")})
+    weights = to_bytes(tensors, metadata={"calibkit": made})
     text = json.dumps(_strict(record), indent=2, allow_nan=False) + "\n"
     _begin(folder)
     with atomic_write(folder / WEIGHTS) as file:

@@ -21,6 +21,11 @@ from calibkit.training.tensors import check_labels, check_logits, check_smoothin
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
 STEPS_BETWEEN_CHECKS = 100
+KEPT: dict[Criterion, str] = {
+    "nll": "epoch of lowest validation NLL",
+    "accuracy": "epoch of highest validation accuracy",
+    "last": "last epoch",
+}
 
 
 def fit(
@@ -111,7 +116,7 @@ def fit(
     best = _Best(chosen)
     history: list[Epoch] = []
     start = perf_counter()
-    title = f"Training on {place} with smoothing {smoothing:g}, seed {seed}, weights kept by {chosen}"
+    title = f"Training on {place} with smoothing {smoothing:g}, seed {seed}, keeping the weights of the {KEPT[chosen]}"
     with borrowed_generators(place), reporting(progress, title=title, epochs=epochs) as report:
         for number in range(1, epochs + 1):
             seed_device(place, seed, number)

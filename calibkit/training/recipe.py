@@ -16,7 +16,7 @@ from calibkit._checks import check_choice, check_int, check_seed
 from calibkit.predictions import Predictions
 from calibkit.training.data import Dataset, Part, Rows, Split, load_dataset, scale_inputs, split_rows, with_noise
 from calibkit.training.devices import limited_threads, resolve_device
-from calibkit.training.folder import open_folder, require_safetensors, write_run
+from calibkit.training.folder import open_folder, refuse_replacing, require_safetensors, write_run
 from calibkit.training.history import CRITERIA, Criterion, FitResult
 from calibkit.training.inference import predict
 from calibkit.training.loop import check_lr, check_weight_decay, fit
@@ -87,6 +87,8 @@ def write_runs(folders: Mapping[Path, float], recipe: Recipe, *, overwrite: bool
         check_smoothing(smoothing)
     prepared = _prepare(recipe)
     opened = [open_folder(folder, overwrite=overwrite) for folder in folders]
+    for folder in opened:
+        refuse_replacing(folder, recipe.data)
     with limited_threads(recipe.threads):
         for folder, smoothing in zip(opened, folders.values(), strict=True):
             _run(folder, prepared, recipe, smoothing=float(smoothing))

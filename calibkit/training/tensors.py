@@ -77,7 +77,7 @@ def _refuse_label(labels: Tensor, n_classes: int) -> None:
     hint = f" To leave such rows out, pass ignore_index={value}." if value in (-1, -100) else ""
     hint = " Labels that count from 1? Pass labels - 1." if value == n_classes else hint
     raise LabelError(
-        f"labels row {row}: label is {value} ({int(bad.sum()):,} of {len(labels):,} rows); expected 0 to "
+        f"labels row {row}: value is {value} ({int(bad.sum()):,} of {len(labels):,} rows); expected 0 to "
         f"{n_classes - 1} for {n_classes} classes.{hint}"
     )
 
