@@ -61,7 +61,7 @@ def demo_command(out: str, *, seed: int, device: str, force: bool) -> None:
     from calibkit import render
     from calibkit.training import train_twins
 
-    click.echo("Training the same network twice on 1,078 digits: hard labels, then smoothing 0.1 ...", err=True)
+    click.echo("Training the same network twice on 1,080 digits: hard labels, then smoothing 0.1 ...", err=True)
     folders = train_twins(out, seed=seed, device=device, overwrite=force)
     comparison = _compare_runs(folders)
     figures = _write_figures(Path(out), comparison)
