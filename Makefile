@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt $(PIP_ARGS)
 FRAME := pyproject.toml constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-oldest check bench clean
 
 demo: .venv/demo.installed
 	$(BIN)/calibkit demo --out calibkit-demo --force
@@ -14,16 +14,21 @@ demo: .venv/demo.installed
 test: .venv/dev.installed
 	$(BIN)/python -m pytest -n auto
 
+# The lower bounds of pyproject.toml, in an environment of their own.
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest -n auto
+
 check: .venv/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: .venv/bench.installed
+	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.throughput
 
 clean:
-	rm -rf .venv calibkit-demo
+	rm -rf .venv .venv-oldest calibkit-demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -38,4 +43,9 @@ clean:
 
 .venv/bench.installed: $(FRAME) | .venv/bin/python
 	$(INSTALL) -e ".[train,bench]"
+	touch $@
+
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt $(PIP_ARGS) -e ".[dev]"
 	touch $@

@@ -43,8 +43,9 @@ def test_silent_unless_a_terminal():
 def test_about_ten_lines_are_kept_with_the_first_and_the_last():
     lines = shown(37, True, io.StringIO()).splitlines()
     assert lines[0] == "Training on cpu [bold]"
-    numbers = [int(line.split(":")[0].removeprefix("epoch ")) for line in lines[1:]]
+    epochs = [line for line in lines[1:] if line]  # older versions of rich end with an empty line
+    numbers = [int(line.split(":")[0].removeprefix("epoch ")) for line in epochs]
     assert numbers[0] == 1
     assert numbers[-1] == 37
     assert 10 <= len(numbers) <= 11
-    assert len(shown(4, True, io.StringIO()).splitlines()) == 5
+    assert len(shown(4, True, io.StringIO()).split("\nepoch ")) == 5
