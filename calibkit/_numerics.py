@@ -9,6 +9,16 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+def sum_slack(n_classes: int, epsilon: float) -> float:
+    """Deviation of a row sum from 1 that rounding explains, in a type of this epsilon.
+
+    ``exp(z - logsumexp(z))`` is off by up to half a unit in the last place of the row's logsumexp: 45 epsilons for the
+    logits of a trained network, so 64 are allowed. Types shorter than float32, where that would be a real deviation,
+    get 8.
+    """
+    return max(64 if epsilon < 1e-6 else 8, n_classes) * epsilon
+
+
 def present_rows(weights: Floats | None) -> NDArray[np.bool_] | None:
     """Mask of the rows that count: rows of weight 0 are as good as absent. None where all rows count."""
     if weights is None:

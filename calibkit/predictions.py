@@ -50,7 +50,7 @@ class Predictions:
     n_classes : int or None
         k; None if unknown.
     sum_tolerance : float or None
-        Accepted |row sum - 1| of (n, k) probs: by default max(8, k) eps of their dtype.
+        Accepted |row sum - 1| of (n, k) probs: by default max(64, k) eps of float32 and float64, max(8, k) of float16.
     ids, weights, groups : ndarray of shape (n,) or None
         Distinct names of the rows; float64 weights above 0; which rows are dependent.
     class_names : tuple of str or None
@@ -177,7 +177,7 @@ class Predictions:
         log_probs : bool
             The values are logarithms of probabilities; they are kept as logits (1-D: as log-odds).
         sum_tolerance : float, optional
-            Accepted deviation of a row sum from 1; default max(8, k) eps of the dtype.
+            Accepted deviation of a row sum from 1; default max(64, k) eps of the dtype (float16: 8).
 
         Raises
         ------

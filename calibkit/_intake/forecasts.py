@@ -19,6 +19,7 @@ from calibkit._checks import (
     row_blocks,
 )
 from calibkit._intake.rows import Intake, frozen
+from calibkit._numerics import sum_slack
 from calibkit.errors import OptionError
 
 Array = NDArray[Any]
@@ -94,8 +95,8 @@ def read_probs(rows: Intake, opt_ins: OptIns) -> Forecast:
 
 
 def _default_tolerance(values: Array) -> float:
-    """Deviation of a row sum from 1 that rounding explains: max(8, k) epsilons of the dtype."""
-    return max(8, class_count(values)) * float(np.finfo(values.dtype).eps)
+    """Deviation of a row sum from 1 that rounding explains."""
+    return sum_slack(class_count(values), float(np.finfo(values.dtype).eps))
 
 
 def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:

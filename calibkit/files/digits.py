@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from calibkit._numerics import sum_slack
+
 Floats = NDArray[np.float64]
 
 MOST_DECIMALS = 15  # digits that every float64 keeps
@@ -28,8 +30,8 @@ def printed_tolerance(probs: Floats, *, logarithms: bool = False) -> float:
 
         - ``.5 k 10^-d`` where ``d <= 15`` decimals hold every value: each is off by at most half a unit of the last;
         - ``5 10^-s`` where ``s <= 14`` significant digits, fewer than the decimals, hold every value: ``%.4g``;
-        - ``max(8, k)`` epsilons of the shortest type that can have been printed: float16 or float32 if every value
-          is such a number, float32 also if ``s <= 9``, else float64.
+        - what rounding explains (`sum_slack`) in the shortest type that can have been printed: float16 or float32 if
+          every value is such a number, float32 also if ``s <= 9``, else float64.
 
         Half a unit in every logarithm changes the sum by a factor of ``exp(.5 10^-d)``: for logarithms k is 1.
 
@@ -42,7 +44,7 @@ def printed_tolerance(probs: Floats, *, logarithms: bool = False) -> float:
     with np.errstate(all="ignore"):  # values that are no probabilities are judged later
         decimals, significant = _decimals(probs), _significant(probs)
         epsilon = _epsilon(probs, significant)
-    tolerance = max(8, probs.shape[1]) * epsilon
+    tolerance = sum_slack(probs.shape[1], epsilon)
     if decimals <= MOST_DECIMALS:
         tolerance = max(tolerance, 0.5 * k * 10.0**-decimals)
     if significant <= MOST_DIGITS and significant < decimals and not logarithms:

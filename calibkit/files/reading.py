@@ -1,12 +1,13 @@
 """From a path to arrays by role: opens, chooses, reads, puts columns together. Floor 2."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calibkit._numerics import sum_slack
 from calibkit.errors import InputFormatError
 from calibkit.files.contents import AnyArray, Contents, Entry, described, shown
 from calibkit.files.digits import printed_tolerance
@@ -74,7 +75,7 @@ def _labels(labels_file: str, max_bytes: int | None) -> AnyArray:
 
 def _path_and_key(labels_file: str) -> tuple[str, str | None]:
     """Split at the last colon, unless that is part of the name of a file that is there."""
-    if ":" not in labels_file or Path(labels_file).exists():
+    if ":" not in labels_file or os.path.lexists(labels_file):
         return labels_file, None
     path, _, key = labels_file.rpartition(":")
     return (path, key) if path and key else (labels_file, None)
@@ -134,7 +135,7 @@ def _sum_tolerance(
         return printed_tolerance(np.asarray(probs, dtype=np.float64), logarithms=log_probs)
     entry = contents.entry(reading.found["probs"].names[0])
     is_short = isinstance(entry, Entry) and entry.dtype == "bfloat16"
-    return max(8, probs.shape[1]) * BFLOAT16_EPS if is_short else None
+    return sum_slack(probs.shape[1], BFLOAT16_EPS) if is_short else None
 
 
 def _check_header(contents: Contents, reading: Reading, question: Question, *, where: str) -> None:

@@ -8,6 +8,7 @@ from scipy.special import expit, logsumexp
 
 from calibkit.errors import DataError, OptionError
 from calibkit.predictions import Predictions
+from calibkit.scores import score_rows
 
 RNG = np.random.default_rng(20)
 LOGITS = RNG.normal(size=(6, 3)).astype(np.float32)
@@ -141,3 +142,13 @@ def test_07_08_09_hints_for_vectors():
         Predictions.from_top1([0], [1], [-0.3])
     with pytest.raises(DataError, match=r"confidence row 1: .*probability of the predicted class"):
         Predictions.from_top1([0, 0], [1, 0], [0.3, 1.2])
+
+
+def test_the_exponential_of_logits_less_their_logsumexp_is_a_row_of_probabilities():
+    logits = np.random.default_rng(2).normal(size=(5000, 10)) * 12 + 30
+    for dtype in (np.float32, np.float64):
+        narrow = logits.astype(dtype)
+        probs = np.exp(narrow - logsumexp(narrow, axis=1, keepdims=True))
+        assert probs.dtype == dtype
+        assert np.abs(probs.sum(axis=1, dtype=np.float64) - 1).max() > 10 * np.finfo(dtype).eps
+        score_rows(Predictions.from_probs(logits.argmax(1), probs))
