@@ -22,6 +22,7 @@ from calibkit._checks.columns import (
 from calibkit._checks.labels import check_class_names, ignored_rows, label_codes
 from calibkit._checks.matrices import check_matrix, row_blocks, unusable_rows
 from calibkit._checks.options import (
+    check_cells,
     check_choice,
     check_clip,
     check_int,
@@ -40,6 +41,7 @@ from calibkit._checks.values import (
     bad_values,
     check_certain_log_probs,
     check_log_odds,
+    check_subnormals,
     check_unit_interval,
     refuse_zero_sum,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "Column",
     "Source",
     "bad_values",
+    "check_cells",
     "check_certain_log_probs",
     "check_choice",
     "check_class_names",
@@ -68,6 +71,7 @@ __all__ = [
     "check_row_index",
     "check_rows",
     "check_seed",
+    "check_subnormals",
     "check_threads",
     "check_unique",
     "check_unit_interval",

@@ -44,6 +44,5 @@ def refuse_impossible_labels(impossible: NDArray[np.bool_], array_name: str, nam
 
 def refuse_too_few(what: str, count: int, name: str | None) -> NoReturn:
     """Raise for predictions with fewer than the two units that a fit needs."""
-    raise DataError(
-        f"{Source(name=name).of('predictions')} hold {count} {what}; fitting a temperature needs at least 2."
-    )
+    where = Source(name=name).of("predictions")
+    raise DataError(f"{where}: too few {what} to fit a temperature ({count}); at least 2 are needed.")

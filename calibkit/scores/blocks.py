@@ -18,7 +18,7 @@ Matrix = NDArray[Any]
 # A block and its source stay in the second-level cache; much smaller blocks spend their time waiting for the GIL.
 BLOCK_BYTES = 1 << 20
 # Row arithmetic is done on vectors of this many rows: on a block's few hundred it would cost as much as the block.
-CHUNK_ROWS = 1 << 13
+CHUNK_ROWS = 1 << 12
 # Up to here a block is transposed: a reduction over so few classes is faster as k operations on long vectors.
 MAX_TRANSPOSED = 64
 SCRATCH_BYTES = 1 << 25

@@ -108,7 +108,9 @@ class _Pass:
         values, labels = self.values[rows], self.labels[rows]
         correct, n_ties = predicts_label(sums, values, labels, step=self.layout.block_rows)
         if self.softmax:
-            self.scores.put(rows, scores_of_logits(sums, correct, temperature_of(self.temperature, rows)))
+            narrow = self.layout.dtype == np.float32
+            temperature = temperature_of(self.temperature, rows)
+            self.scores.put(rows, scores_of_logits(sums, correct, temperature, narrow=narrow))
         else:
             self.scores.put(rows, scores_of_probs(sums, correct))
         clean = all(piece.clean for piece in found) and bool(np.isfinite(sums.top).all())

@@ -80,7 +80,7 @@ class ScoreVectors:
             log_score=self.log_score,
             brier=self.brier,
             n_ties=n_ties,
-            n_zero=int(np.count_nonzero(np.isposinf(self.log_score))),
+            n_zero=int(np.count_nonzero(self.log_score == np.inf)),
             max_sum_deviation=max_sum_deviation,
             n_snapped=n_snapped,
         )
@@ -98,14 +98,6 @@ def _rounded_off(difference: Floats, minuend: Floats, subtrahend: Floats) -> Flo
     taken = minuend - difference
     lost = (minuend - (difference + taken)) + (taken - subtrahend)
     return np.where(np.isfinite(lost), lost, 0.0)
-
-
-def _exp_difference(minuend: Floats, subtrahend: Floats, temperature: Temperature) -> Floats:
-    """exp((a - b)/T), whose relative error does not grow with b - a where T is 1."""
-    exponent = difference(minuend, subtrahend, temperature)
-    if temperature is None:
-        return np.exp(exponent) * (1.0 + _rounded_off(exponent, minuend, subtrahend))
-    return np.exp(exponent)
 
 
 def sigmoid(log_odds: Floats) -> Floats:
@@ -139,20 +131,25 @@ def scores_of_log_odds(log_odds: Floats, positive: Bools) -> ScoreVectors:
     )
 
 
-def scores_of_logits(sums: RowSums, correct: Bools, temperature: Temperature) -> ScoreVectors:
-    """Scores of softmax(z / T)."""
-    odds_second = _exp_difference(sums.second, sums.top, temperature)
+def scores_of_logits(sums: RowSums, correct: Bools, temperature: Temperature, *, narrow: bool) -> ScoreVectors:
+    """Scores of softmax(z / T); `narrow` logits are float32."""
+    lead = difference(sums.second, sums.top, temperature)
+    odds_second = np.exp(lead)
+    if temperature is None and not narrow:
+        # Else the error of a confident row would grow with its margin. Float32 logits have exact differences.
+        odds_second *= 1.0 + _rounded_off(lead, sums.second, sums.top)
     behind = difference(sums.top, sums.true, temperature)
     odds_true = np.exp(-behind)
     rest = (1.0 + sums.rest) * odds_second  # (1 - p_top)/p_top
     # Where the true class is on top its odds are exactly 1: what is left are the sums without it, not cancelled.
     missing = rest + (1.0 - odds_true)
     others = (1.0 + sums.square) * np.square(odds_second) + (1.0 - np.square(odds_true))
+    confidence = 1.0 / (1.0 + rest)
     return ScoreVectors(
-        confidence=1.0 / (1.0 + rest),
+        confidence=confidence,
         correct=correct,
         log_score=behind + np.log1p(rest),
-        brier=(np.square(missing) + others) / np.square(1.0 + rest),
+        brier=(np.square(missing) + others) * np.square(confidence),
     )
 
 

@@ -11,6 +11,9 @@ from calibkit.scores.blocks import Layout, Matrix
 
 Temperature = float | Floats | None
 
+# Up to here the few dozen running sums of a plain sum are as good as pairwise ones.
+MAX_PLAIN_SUM = 4096
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSums:
@@ -52,16 +55,14 @@ def sum_logits(block: Matrix, labels: Integers, sums: RowSums, *, layout: Layout
     if temperature is not None:
         rest /= _divisor(temperature, block.dtype, layout)
     np.exp(rest, out=rest)
-    sums.rest[:] = np.add.reduce(rest, axis=layout.class_axis)[: len(labels)]
-    np.multiply(rest, rest, out=rest)
-    sums.square[:] = np.add.reduce(rest, axis=layout.class_axis)[: len(labels)]
+    sums.rest[:] = _sum_classes(rest, layout)[: len(labels)]
+    sums.square[:] = _sum_squares(rest, layout)[: len(labels)]
 
 
 def sum_probs(block: Matrix, labels: Integers, sums: RowSums, *, layout: Layout) -> None:
     """Fill the sums from a block of probabilities, which is used up; `rest` is left alone."""
     rest, _ = _take_out_two(block, labels, sums, layout, blank=0.0)
-    np.multiply(rest, rest, out=rest)
-    sums.square[:] = np.add.reduce(rest, axis=layout.class_axis)[: len(labels)]
+    sums.square[:] = _sum_squares(rest, layout)[: len(labels)]
 
 
 def class_probs(block: Matrix, top: Floats, confidence: Floats, *, layout: Layout, temperature: Temperature) -> Floats:
@@ -73,6 +74,26 @@ def class_probs(block: Matrix, top: Floats, confidence: Floats, *, layout: Layou
     np.exp(probs, out=probs)
     probs *= layout.across(confidence)
     return probs
+
+
+def _sum_classes(block: Matrix, layout: Layout) -> NDArray[Any]:
+    """Sum of a block over its classes."""
+    if _sums_plainly(layout):
+        return np.asarray(np.einsum("rk->r", block))
+    return np.asarray(np.add.reduce(block, axis=layout.class_axis))
+
+
+def _sum_squares(block: Matrix, layout: Layout) -> NDArray[Any]:
+    """Sum of the squares of a block over its classes; the block may be used up."""
+    if _sums_plainly(layout):
+        return np.asarray(np.einsum("rk,rk->r", block, block))
+    np.multiply(block, block, out=block)
+    return np.asarray(np.add.reduce(block, axis=layout.class_axis))
+
+
+def _sums_plainly(layout: Layout) -> bool:
+    """Whether rows of a block are summed by einsum: three times as fast as the pairwise sum, but running sums."""
+    return layout.class_axis == 1 and layout.n_classes <= MAX_PLAIN_SUM
 
 
 def _take_out_two(

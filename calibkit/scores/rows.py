@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from calibkit._checks import Source, check_subnormals
 from calibkit._checks.scaling import check_temperature, refuse_scaling
 from calibkit._numerics import Floats
 from calibkit.errors import ShapeError
@@ -58,7 +59,7 @@ def score_rows(
         log score = (m - z_y)/T + log1p(r),  confidence = 1/(1 + r),  Brier = sum_j (p_j - [j = y])^2
 
     r is never found as a sum minus 1, so a confident correct row keeps its relative precision: for float64 logits
-    the log score is good to a few units in the last place. Differences to m are taken in float64; the sum over
+    the log score is good to 4 units in the last place. Differences to m are taken in float64; the sum over
     classes runs in float32 for float32 logits, in float64 for every other dtype.
 
     Probabilities are taken as stored: log score -log p_y, no normalisation. Within 4 eps of the stored dtype
@@ -90,6 +91,8 @@ def score_rows(
         assert predictions.confidence is not None
         assert predictions.correct is not None
         return RowScores(confidence=predictions.confidence, correct=predictions.correct)
+    if predictions.kind == "probs":
+        check_subnormals(predictions.values, "probs", Source(name=predictions.name))
     if predictions.is_binary:
         return score_binary(predictions, divisor)
     return score_matrix(predictions, divisor, n_threads, visit)
