@@ -216,8 +216,9 @@ def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) ->
     With theta, se and the two bounds of the bias of each model X (see `bracket_interval`), middle beta_X and half
     distance h_X of the bounds, and rho the correlation over rows of sign(D_b) (confidence - outcome) of the two models:
     m = theta_A - beta_A - theta_B + beta_B; se^2 = se_A^2 + se_B^2 - 2 rho se_A se_B; h^2 likewise from h_A and h_B.
-    The interval is m ± (h + z se), p = min(1, 2 Phi(-(|m| - h)_+ / se)). Errs on the safe side: usually 0 to 3 % of
-    equal pairs are told apart at 95 %. A weak test of a difference; proper scores are better ones.
+    The interval is m ± (h + z se), p = min(1, 2 Phi(-(|m| - h)_+ / se)). Errs on the safe side nearly everywhere: 0 to
+    6 % of equal pairs are told apart at 95 %. The worst of 138 simulated cells, 10,000 rows of a gap in one bin against
+    gaps of alternating sign, covers 90 to 92 %. A weak test of a difference; proper scores are better ones.
 
     References
     ----------

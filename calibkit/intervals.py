@@ -11,6 +11,8 @@ from calibkit._numerics import Floats, effective_size, group_codes, present_rows
 
 MIN_GROUPS = 5
 FEW_GROUPS = 10
+# With less than one degree of freedom a t interval is wider than anything it could say; rounding aside.
+MIN_EFFECTIVE = 2 - 1e-9
 # A row that carries more of the variance than this is worth a note.
 _HEAVY_ROW = 0.1
 
@@ -111,7 +113,10 @@ class Units:
             return f"{self.count} groups of dependent rows, fewer than {MIN_GROUPS}"
         if self.count < 2:
             return "no rows" if self.count == 0 else "a single row"
-        return None if self.effective > 1 + 1e-9 else "one row has all the weight"
+        if self.effective < MIN_EFFECTIVE:
+            heavy = "row has most of the weight (n_eff" if self.codes is None else "group holds most rows (G_eff"
+            return f"one {heavy} = {self.effective:.1f})"
+        return None
 
     @property
     def note(self) -> str | None:
@@ -176,8 +181,9 @@ def mean_interval(
     -----
     The standard error is the CR3 jackknife: with unit totals w_g, leaving out unit g moves the mean by
     ``sum_{i in g} w_i (x_i - mean) / (W - w_g)``; its square, summed over the G units, times (G - 1)/G. For rows of
-    equal weight that is s/sqrt(n). The degrees of freedom are G_eff - 1 with ``G_eff = W^2 / sum w_g^2``. The plain
-    interval of grouped rows covers 22 to 48 % where this one covers 94 to 96.
+    equal weight that is s/sqrt(n). The degrees of freedom are G_eff - 1 with ``G_eff = W^2 / sum w_g^2``. Where the
+    plain interval of grouped rows covers 22 to 48 %, this one covers 93 to 96 with 30 or more groups of equal size,
+    and 89 to 95 with few or very unequal groups of skewed scores.
 
     References
     ----------
@@ -277,7 +283,7 @@ def paired_t(
     Notes
     -----
     Equal scores differ by 0, infinite ones too. Where just one is infinite the mean difference is infinite (NaN if
-    both signs occur), and there is no interval. Covers 93.8 to 95.8 % where the percentile bootstrap covers less.
+    both signs occur), and there is no interval. Covers 93.6 to 96.1 % at 300 to 10,000 rows.
 
     References
     ----------

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._checks import check_choice
+from calibkit._checks import check_cells, check_choice
 from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, assign_bins, bin_edges, bin_table, cell_sums, row_bins, table_of
 from calibkit.bracket import BinnedRows
@@ -104,6 +104,7 @@ def score_and_bin(
     if view in ("top-label", "positive"):
         scores = score_rows(predictions, temperature=temperature, threads=threads)
         return scores, _one_pair_a_row(predictions, scores, view, binning, temperature, keep_rows=keep_rows)
+    check_cells(binning.n_bins, predictions.n_classes or 2, view=view)
     matrix = _Matrix(predictions, binning)
     scores = score_rows(predictions, temperature=temperature, threads=threads, visit=matrix.visit)
     if predictions.is_binary:

@@ -204,6 +204,22 @@ def test_equal_weights_act_as_repetition():
         np.testing.assert_allclose(weighted.gap, repeated.gap)
 
 
+def test_weighted_ranks_are_not_moved_by_rounding():
+    # 7/25 of a weight of 100 is rank 28, but 7/25 * 100 is above 28 in floats.
+    forecast, times = np.arange(1, 100) / 101, np.array([1] * 98 + [2])
+    for n_bins in range(1, 100):
+        binning = Binning(n_bins=n_bins, strategy="quantile")
+        repeated = bin_edges(np.repeat(forecast, times), binning)
+        np.testing.assert_array_equal(bin_edges(forecast, binning, times.astype(float)), repeated)
+
+
+def test_a_common_weight_does_not_move_quantiles():
+    forecast = np.random.default_rng(7).random(10)
+    for n_bins in (2, 4, 5, 12):
+        binning = Binning(n_bins=n_bins, strategy="quantile")
+        np.testing.assert_array_equal(bin_edges(forecast, binning, np.full(10, 0.7)), bin_edges(forecast, binning))
+
+
 def test_tables_of_the_same_edges_merge_into_the_table_of_all_rows():
     rng = np.random.default_rng(6)
     forecast, outcome, weights = rng.random(90), rng.random(90) < 0.5, rng.random(90)

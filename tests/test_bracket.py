@@ -146,13 +146,19 @@ def test_chance_agrees_with_the_exact_mean_of_a_binomial():
     assert null.mean < null.p95
 
 
-def test_chance_of_one_bin_is_that_of_a_binomial_test():
-    confidence, correct = np.full(60, 0.8), np.arange(60) < 42
+@pytest.mark.parametrize("right", [42, 54])
+def test_chance_of_one_bin_is_that_of_a_binomial_test(right):
+    confidence, correct = np.full(60, 0.8), np.arange(60) < right
     table = bin_table(confidence, correct, Binning(n_bins=1))
+    assert table.confidence_sum[0] != 48  # so that 42 and 54 are as far from it in the eyes of the test alone
     null = chance(table, rng=np.random.default_rng(1), n_draws=50_000)
-    # |Y - 48| >= 6 for Y ~ Binomial(60, .8); 6 itself counts, though 48 is not exact in floats.
     exact = stats.binom.cdf(42, 60, 0.8) + stats.binom.sf(53, 60, 0.8)
     assert null.p_value == pytest.approx(exact, abs=0.004)
+
+
+def test_the_p_value_of_chance_is_never_zero():
+    table = rows_of(np.full(200, 0.99), np.zeros(200, bool)).table
+    assert chance(table, rng=np.random.default_rng(2)).p_value == 1 / 2001
 
 
 def test_the_same_seed_gives_the_same_chance():
@@ -175,72 +181,6 @@ def test_the_test_of_chance_has_its_size():
         p_values.append(chance(table, rng=rng, n_draws=199).p_value)
     assert 0.025 <= np.mean(np.array(p_values) <= 0.05) <= 0.08
     assert 0.42 <= np.mean(np.array(p_values) <= 0.5) <= 0.58
-
-
-# Coverage -------------------------------------------------------------------------------------------------------------
-
-
-class World:
-    """Confidences on a grid with known gaps: the true error is a sum over bins."""
-
-    def __init__(self, gap_of_bin):
-        rng = np.random.default_rng(99)
-        sharp = np.where(rng.random(20_000) < 0.75, rng.beta(20, 0.6, 20_000), rng.beta(2, 1.5, 20_000))
-        self.confidence = 0.1 + 0.9 * sharp
-        self.index = np.ceil(self.confidence * 15).astype(int) - 1
-        self.accuracy = np.clip(self.confidence - np.asarray(gap_of_bin)[self.index], 0, 1)
-        gaps = np.bincount(self.index, self.confidence - self.accuracy, 15) / 20_000
-        self.error = np.abs(gaps).sum()
-
-    def sample(self, rng, n):
-        rows = rng.integers(20_000, size=n)
-        return self.confidence[rows], rng.random(n) < self.accuracy[rows]
-
-
-CALIBRATED = World(np.zeros(15))
-ONE_SIGN = World(np.full(15, 0.03))
-ALTERNATING = World(np.where(np.arange(15) % 2 == 0, 0.05, -0.05))
-TOP_BIN = World(np.where(np.arange(15) == 14, 0.05, 0.0))
-
-
-@pytest.mark.parametrize("n", [300, 3_000])
-@pytest.mark.parametrize("world", [CALIBRATED, ONE_SIGN, ALTERNATING, TOP_BIN])
-def test_the_interval_covers_the_true_error(world, n):
-    rng = np.random.default_rng(n)
-    hits = 0
-    for _ in range(250):
-        table = bin_table(*world.sample(rng, n), Binning())
-        low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=rng, n_draws=199))
-        hits += low <= world.error <= high
-    assert hits / 250 >= 0.92
-
-
-def test_a_percentile_bootstrap_would_fail_the_test_above():
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(40):
-        confidence, correct = TOP_BIN.sample(rng, 1_000)
-        draws = []
-        for _ in range(100):
-            rows = rng.integers(1_000, size=1_000)
-            table = bin_table(confidence[rows], correct[rows], Binning())
-            draws.append(np.abs(table.confidence_sum - table.outcome_sum).sum() / 1_000)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        hits += low <= TOP_BIN.error <= high
-    assert hits / 40 < 0.5
-
-
-def test_the_interval_covers_with_many_sparse_bins():
-    # Per bin a handful of rows: nothing there is normal.
-    rng = np.random.default_rng(6)
-    hits = 0
-    fine = np.ceil(TOP_BIN.confidence * 300).astype(int) - 1
-    truth = np.abs(np.bincount(fine, TOP_BIN.confidence - TOP_BIN.accuracy)).sum() / 20_000
-    for _ in range(250):
-        table = bin_table(*TOP_BIN.sample(rng, 1_000), Binning(n_bins=300))
-        low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=rng, n_draws=99))
-        hits += low <= truth <= high
-    assert hits / 250 >= 0.92
 
 
 # Groups ---------------------------------------------------------------------------------------------------------------
@@ -280,21 +220,6 @@ def test_groups_of_one_row_widen_only_by_t():
     by_rows = bracket_interval(rows_of(confidence, correct), level=0.95, chance=REJECTED)
     by_groups = bracket_interval(rows_of(confidence, correct, groups=np.arange(2_000)), level=0.95, chance=REJECTED)
     assert by_groups[:2] == pytest.approx(by_rows[:2], abs=3e-4)
-
-
-def test_the_interval_of_dependent_rows_covers_where_that_of_rows_does_not():
-    rng = np.random.default_rng(8)
-    hits = np.zeros(2)
-    for _ in range(150):
-        confidence, correct, groups = dependent(rng)
-        # Shifted by a tenth: the true error is .1 in one direction.
-        rows = rows_of(confidence + 0.1, correct, 5, groups=groups)
-        null = chance(rows.table, rng=rng, n_draws=99)
-        for which, sample in enumerate((rows, rows.table)):
-            low, high, _ = bracket_interval(sample, level=0.95, chance=null)
-            hits[which] += low <= 0.1 <= high
-    assert hits[0] / 150 >= 0.91
-    assert hits[1] / 150 < 0.65
 
 
 # Two models -----------------------------------------------------------------------------------------------------------
@@ -367,26 +292,6 @@ def test_grouped_and_single_rows_have_no_paired_interval():
     assert np.isfinite(found.value)
     one = [rows_of(np.array([p]), np.array([True])) for p in (0.6, 0.7)]
     assert paired_bracket(*one, level=0.95).reason == "a single row"
-
-
-@pytest.mark.parametrize("worlds", [(ONE_SIGN, ONE_SIGN), (TOP_BIN, ALTERNATING), (ONE_SIGN, CALIBRATED)])
-def test_the_paired_interval_covers_the_true_difference(worlds):
-    rng = np.random.default_rng(31)
-    first, second = worlds
-    truth, hits, rejected = first.error - second.error, 0, 0
-    for _ in range(200):
-        rows, luck = rng.integers(20_000, size=1_000), rng.random(1_000)
-        other = np.where(rng.random(1_000) < 0.7, luck, rng.random(1_000))
-        samples = [
-            rows_of(world.confidence[rows], lucky < world.accuracy[rows])
-            for world, lucky in ((first, luck), (second, other))
-        ]
-        found = paired_bracket(*samples, level=0.95)
-        hits += found.low <= truth <= found.high
-        rejected += found.p_value <= 0.05
-    assert hits / 200 >= 0.92
-    if first is second:
-        assert rejected / 200 <= 0.08
 
 
 # Published files ------------------------------------------------------------------------------------------------------

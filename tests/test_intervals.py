@@ -79,7 +79,16 @@ def test_too_little_data_gives_the_mean_and_a_reason():
     four = mean_interval(VALUES, level=0.95, groups=np.array([0, 1, 2, 3, 0, 1, 2]))
     assert "4 groups" in four.reason
     assert four.low is four.high is None
-    assert mean_interval(VALUES[:2], level=0.95, weights=np.array([1, 1e-30])).reason == "one row has all the weight"
+
+
+def test_one_row_or_group_that_outweighs_all_others_leaves_no_interval():
+    heavy = mean_interval(VALUES, level=0.95, weights=np.array([1, 0.1, 0.1, 1e-9, 0, 0, 0]))
+    assert heavy.reason == "one row has most of the weight (n_eff = 1.4)"
+    assert heavy.low is None
+    groups = np.concatenate([np.zeros(500, int), np.arange(1, 6)])
+    dominated = mean_interval(np.linspace(0, 1, 505), level=0.95, groups=groups)
+    assert dominated.reason == "one group holds most rows (G_eff = 1.0)"
+    assert mean_interval(VALUES[:2], level=0.95, weights=np.array([0.1, 0.1])).reason is None
 
 
 def test_an_infinite_score_has_no_interval_and_is_counted():
@@ -119,8 +128,8 @@ def test_repeated_election_forecasts_are_not_independent():
 
 
 def coverage(intervals, truth):
-    """Share of intervals that hold the truth."""
-    return np.mean([found.low <= truth <= found.high for found in intervals])
+    """Share of the intervals given that hold the truth."""
+    return np.mean([found.low <= truth <= found.high for found in intervals if found.reason is None])
 
 
 @pytest.mark.parametrize("pareto", [False, True])
@@ -128,7 +137,7 @@ def test_the_interval_of_dependent_rows_covers_where_the_naive_one_does_not(pare
     rng = np.random.default_rng(12)
     grouped, naive = [], []
     for _ in range(400):
-        sizes = np.maximum(1, 10 * (1 + rng.pareto(1.5, 30))).astype(int) if pareto else np.full(30, 20)
+        sizes = np.maximum(1, 10 * (1 + rng.pareto(2.0, 30))).astype(int) if pareto else np.full(30, 20)
         groups = np.repeat(np.arange(30), sizes)
         values = rng.normal(size=30)[groups] + 0.5 * rng.normal(size=len(groups))
         grouped.append(mean_interval(values, level=0.95, groups=groups))
