@@ -1,4 +1,4 @@
-"""The registry: every number that an evaluation can hold, with its orientation, bounds and meaning. Floor 3."""
+"""The registry: every number that an evaluation can hold, with orientation, bounds, meaning and words. Floor 2."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-from calibkit.calibration_error import expected_calibration_error
+from calibkit.calibration_error import Norm, expected_calibration_error
 from calibkit.mean_scores import (
     accuracy,
     base_rate,
@@ -39,6 +39,12 @@ class Metric:
         Smallest and largest possible value (Brier: of the 2-D scale).
     meaning : str
         One sentence.
+    reading : str
+        A few words beside the number: how to read it.
+    norm : {"l1", "l2", "max"} or None
+        Of a function of bin tables, which.
+    positive_title, positive_reading : str or None
+        Title and reading in view positive, where they differ.
     """
 
     name: str
@@ -48,6 +54,10 @@ class Metric:
     orientation: Orientation
     bounds: tuple[float, float]
     meaning: str
+    reading: str
+    norm: Norm | None = None
+    positive_title: str | None = None
+    positive_reading: str | None = None
 
 
 _ALL = (
@@ -59,6 +69,7 @@ _ALL = (
         orientation="larger is better",
         bounds=(0.0, 1.0),
         meaning="Fraction of rows whose most probable class is the label.",
+        reading="higher is better",
     ),
     Metric(
         name="base_rate",
@@ -68,6 +79,7 @@ _ALL = (
         orientation="neither",
         bounds=(0.0, 1.0),
         meaning="Fraction of rows whose label is 1 (view positive only).",
+        reading="share of rows with y = 1",
     ),
     Metric(
         name="mean_confidence",
@@ -77,6 +89,9 @@ _ALL = (
         orientation="neither",
         bounds=(0.0, 1.0),
         meaning="Mean probability of the predicted class; in view positive, mean P(y = 1).",
+        reading="calibrated: equals accuracy",
+        positive_title="mean P(y = 1)",
+        positive_reading="calibrated: equals base rate",
     ),
     Metric(
         name="gap",
@@ -86,6 +101,8 @@ _ALL = (
         orientation="nearer 0 is better",
         bounds=(-1.0, 1.0),
         meaning="Mean confidence minus accuracy (view positive: minus base rate): above 0 is over-confident.",
+        reading="+ over-, - under-confident",
+        positive_reading="+ forecasts too high, - too low",
     ),
     Metric(
         name="ece",
@@ -95,15 +112,19 @@ _ALL = (
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Expected calibration error: mean absolute gap between confidence and accuracy over bins.",
+        reading="mean |gap| of bins, 0 is best",
+        norm="l1",
     ),
     Metric(
         name="rmsce",
-        title="RMS calibration error",
+        title="RMSCE",
         function=partial(expected_calibration_error, norm="l2"),
         kind="binned",
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Root of the mean squared gap over bins; large gaps count more than in ECE.",
+        reading="root mean square gap of bins",
+        norm="l2",
     ),
     Metric(
         name="mce",
@@ -113,6 +134,8 @@ _ALL = (
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Maximum calibration error: the largest gap of any bin, however few rows it holds.",
+        reading="largest gap of any bin",
+        norm="max",
     ),
     Metric(
         name="nll",
@@ -122,6 +145,7 @@ _ALL = (
         orientation="smaller is better",
         bounds=(0.0, float("inf")),
         meaning="Negative log-likelihood in nats: a proper score of the whole probability vector.",
+        reading="nats, lower is better",
     ),
     Metric(
         name="brier",
@@ -131,6 +155,7 @@ _ALL = (
         orientation="smaller is better",
         bounds=(0.0, 2.0),
         meaning="Squared distance between the probability vector and the outcome: a bounded proper score.",
+        reading="lower is better",
     ),
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from calibkit.plots.axes import draw_marks
 from calibkit.plots.diagram import draw_histograms
 from calibkit.plots.figures import HISTOGRAM, STRIP, share_horizontal
-from calibkit.plots.forest import METRICS, Row, draw_forest, forest_rows, label_width
+from calibkit.plots.forest import SHOWN, Row, draw_forest, forest_rows, label_width
 from calibkit.plots.headings import Heading, Line, folded, legends_of, overlay_labels
 from calibkit.plots.page import BOTTOM, LEFT, POINT, RIGHT, TOP, new_page, place_axes, place_text
 from calibkit.plots.style import COLUMN, INK, LARGE, PAGE, SMALL, TEXT, TITLE, minus_signs, model_style, shown_name
@@ -93,7 +93,7 @@ class Panels:
                     ax.tick_params(labelleft=False)
         for strip, other in pairwise(strips):
             other.sharey(strip)
-        strips[0].set_ylim(0, max(strip.dataLim.ymax for strip in strips) * 1.05)
+        strips[0].set_ylim(0, max(1.0, *(strip.dataLim.ymax for strip in strips)) * 1.05)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ def _sections(comparison: "Comparison", page: float) -> Iterator[Section]:
     yield Lines(lines=(*folded(title, width), *folded(Line(text=shared_conventions(subjects)), width)), after=0.1)
     yield panels
     rows = forest_rows(comparison, {name: model_style(place)[0] for place, name in enumerate(comparison.models)})
-    metrics = tuple(metric for metric in METRICS if rows and all(metric in row.differences for row in rows))
+    metrics = tuple(metric for metric in SHOWN if rows and all(metric in row.differences for row in rows))
     if metrics:
         yield Lines(lines=tuple(_forest_title(comparison, width)))
         yield Forest(metrics=metrics, rows=tuple(rows), columns=4 if page == PAGE else 2)

@@ -104,9 +104,9 @@ def draw_whiskers(
     ax: "Axes", curve: "ReliabilityCurve", colour: str, width: float, *, alpha: "Floats | None" = None
 ) -> None:
     """The interval of each bin that has rows, if there are intervals."""
-    if curve.low is None or curve.high is None:
-        return
     filled = curve.count > 0
+    if curve.low is None or curve.high is None or not filled.any():
+        return
     ax.vlines(
         curve.confidence[filled],
         curve.low[filled],
@@ -140,8 +140,8 @@ def _draw_curve(ax: "Axes", curve: "ReliabilityCurve", colour: str, marker: str)
     draw_whiskers(ax, curve, colour, 0.9, alpha=0.35 + 0.4 * evidence)
     points = np.column_stack((curve.confidence, curve.accuracy))  # (b, 2)
     joined = filled[:-1] & filled[1:]
-    ax.add_collection(
-        LineCollection(
+    if joined.any():  # matplotlib cannot take an empty list of opacities
+        lines = LineCollection(
             list(np.stack((points[:-1][joined], points[1:][joined]), axis=1)),
             colors=colour,
             linewidths=1.3,
@@ -149,7 +149,7 @@ def _draw_curve(ax: "Axes", curve: "ReliabilityCurve", colour: str, marker: str)
             clip_on=False,
             zorder=3,
         )
-    )
+        ax.add_collection(lines)
     ax.scatter(
         curve.confidence[filled],
         curve.accuracy[filled],

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from calibkit.metrics import METRICS
 from calibkit.plots.diagram import quiet_axes
 from calibkit.plots.style import GREY, INK, SHADE, SMALL, TEXT, minus_signs, shown_name, text_width
 from calibkit.render import format_number
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from calibkit.comparison import Comparison
     from calibkit.results import Difference
 
-METRICS: Mapping[str, str] = {"ece": "ECE", "nll": "NLL (nats)", "brier": "Brier score", "accuracy": "accuracy"}
-LARGER_IS_BETTER = ("accuracy",)
+SHOWN = ("ece", "nll", "brier", "accuracy")
+_UNIT = {"nll": " (nats)"}
 _NAME = 20
 
 
@@ -57,7 +58,7 @@ def draw_forest(ax: "Axes", metric: str, rows: Sequence[Row], *, labelled: bool)
     low, high = _limits([difference for _, difference in found])
     ax.set_xlim(low, high)
     ax.set_ylim(len(rows) - 0.4, -0.75)
-    better = (0, high) if metric in LARGER_IS_BETTER else (low, 0)
+    better = (0, high) if METRICS[metric].orientation == "larger is better" else (low, 0)
     ax.axvspan(*better, facecolor=SHADE, edgecolor="none", zorder=0)
     ax.axvline(0, color=GREY, linewidth=0.9, zorder=1)
     for place, (row, difference) in enumerate(found):
@@ -66,7 +67,9 @@ def draw_forest(ax: "Axes", metric: str, rows: Sequence[Row], *, labelled: bool)
     ax.tick_params(axis="y", length=0, pad=4)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.xaxis.set_major_formatter(lambda end, _: minus_signs(f"{end:.4g}"))
-    ax.set_title(METRICS[metric], fontsize=TEXT, fontweight="bold", color=INK, loc="left", pad=3)
+    ax.set_title(
+        METRICS[metric].title + _UNIT.get(metric, ""), fontsize=TEXT, fontweight="bold", color=INK, loc="left", pad=3
+    )
 
 
 def _draw_difference(ax: "Axes", place: int, row: Row, difference: "Difference") -> None:

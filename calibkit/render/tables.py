@@ -3,38 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from calibkit.metrics import METRICS
 from calibkit.render.document import Table
 from calibkit.render.names import sanitise
 from calibkit.render.numbers import format_interval, format_number, format_p, format_percent
 
 Result = Mapping[str, Any]
 Columns = Sequence[tuple[str, Result]]
-
-_TITLE = {
-    "base_rate": "base rate",
-    "mean_confidence": "mean confidence",
-    "ece": "ECE",
-    "rmsce": "RMSCE",
-    "mce": "MCE",
-    "nll": "NLL",
-    "brier": "Brier score",
-}
-_READING = {
-    "accuracy": "higher is better",
-    "base_rate": "share of rows with y = 1",
-    "mean_confidence": "calibrated: equals accuracy",
-    "gap": "+ over-, - under-confident",
-    "ece": "mean |gap| of bins, 0 is best",
-    "rmsce": "root mean square gap of bins",
-    "mce": "largest gap of any bin",
-    "nll": "nats, lower is better",
-    "brier": "lower is better",
-}
-_POSITIVE_TITLE = {"mean_confidence": "mean P(y = 1)"}
-_POSITIVE_READING = {
-    "mean_confidence": "calibrated: equals base rate",
-    "gap": "+ forecasts too high, - too low",
-}
 
 
 def _interval_header(result: Result) -> str | None:
@@ -45,14 +20,13 @@ def _interval_header(result: Result) -> str | None:
 def evaluation_table(result: Result) -> Table:
     """Metric, value, interval (where intervals were asked for), and how to read it."""
     interval = _interval_header(result)
-    readings = _READING | (_POSITIVE_READING if result["view"] == "positive" else {})
     rows = []
     for metric, estimate in result["metrics"].items():
         signed = metric == "gap"
         cells = [_title(metric, result["view"]), format_number(estimate["value"], signed=signed)]
         if interval is not None:
             cells.append(format_interval(estimate["low"], estimate["high"], signed=signed))
-        rows.append((*cells, readings.get(metric, "")))
+        rows.append((*cells, _reading(metric, result["view"])))
     middle = () if interval is None else (interval,)
     header = ("metric", "value", *middle, "how to read it")
     return Table(header=header, rows=tuple(rows), align="lr" + "l" * (len(header) - 2))
@@ -120,5 +94,14 @@ def _difference_cells(difference: Result, level: float | None, tested: str) -> t
 
 
 def _title(metric: str, view: str) -> str:
-    titles = _TITLE | (_POSITIVE_TITLE if view == "positive" else {})
-    return titles.get(metric, sanitise(metric))
+    known = METRICS.get(metric)
+    if known is None:
+        return sanitise(metric)
+    return known.positive_title if view == "positive" and known.positive_title else known.title
+
+
+def _reading(metric: str, view: str) -> str:
+    known = METRICS.get(metric)
+    if known is None:
+        return ""
+    return known.positive_reading if view == "positive" and known.positive_reading else known.reading
