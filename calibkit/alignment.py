@@ -42,8 +42,14 @@ def _check_ids_hold_the_same(reference: Predictions, model: Predictions, names: 
     """Name the first id that only one of the two has."""
     if reference.ids is None or model.ids is None:
         return
-    _refuse_missing(reference.ids, model.ids, names)
-    _refuse_missing(model.ids, reference.ids, (names[1], names[0]))
+    ids, others = _comparable(reference.ids, model.ids)
+    _refuse_missing(ids, others, names)
+    _refuse_missing(others, ids, (names[1], names[0]))
+
+
+def _comparable(ids: Array, others: Array) -> tuple[Array, Array]:
+    """Two columns of ids as one type: whole numbers in one file may be text in another."""
+    return (ids, others) if ids.dtype.kind == others.dtype.kind else (ids.astype(np.str_), others.astype(np.str_))
 
 
 def _refuse_missing(ids: Array, others: Array, names: tuple[str, str]) -> None:
@@ -62,10 +68,11 @@ def _same_row_order(
     if reference.ids is None or model.ids is None:
         notes.append(f"{names[0]} and {names[1]} do not both hold ids: rows are trusted to be in the same order.")
         return model
-    if np.array_equal(reference.ids, model.ids):
+    ids, others = _comparable(reference.ids, model.ids)
+    if np.array_equal(ids, others):
         return model
     position = np.empty(len(model), np.int64)
-    position[np.argsort(reference.ids, kind="stable")] = np.argsort(model.ids, kind="stable")
+    position[np.argsort(ids, kind="stable")] = np.argsort(others, kind="stable")
     notes.append(f"{names[1]} holds the same ids in another order: its rows were aligned to those of {names[0]}.")
     return model.take(position)
 

@@ -2,32 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from calibkit import _checks
-from calibkit._numerics import Floats
 from calibkit.alignment import align
 from calibkit.bracket import paired_bracket
-from calibkit.calibration_error import Norm, calibration_error
-from calibkit.errors import DataError, OptionError
+from calibkit.calibration_error import calibration_error
+from calibkit.errors import InputFormatError, OptionError
 from calibkit.evaluation import Evaluation, judge
 from calibkit.intervals import PairedEstimate, holm, paired_t
 from calibkit.metrics import METRICS
-from calibkit.one_pass import Rng, Scored, Settings, make_settings, score, why_no_ece_interval
+from calibkit.one_pass import Rng, Scored, Settings, check_predictions, make_settings, score, why_no_ece_interval
 from calibkit.predictions import Predictions
-from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
+from calibkit.recalibration import Temperature
 from calibkit.render import comparison_text, plain_number
 from calibkit.results import Difference
+from calibkit.scaling import cross_fitted, fitted_on
 from calibkit.verdict import ONE_SEED, pair_sentences
 from calibkit.views import View
 
 Differences = Mapping[str, Mapping[str, Difference]]
-
-FOLDS = 5
-NORMS: Mapping[str, Norm] = MappingProxyType({"ece": "l1", "rmsce": "l2", "mce": "max"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +34,7 @@ class Scaled:
     differences: Differences
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
     """Models on the same rows: evaluations, paired differences, temperatures, and sentences by written rules.
 
@@ -93,6 +89,9 @@ class Comparison:
             "notes": list(self.notes),
         }
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Comparison) and self.to_dict() == other.to_dict()
+
     def __str__(self) -> str:
         return comparison_text(self.to_dict())
 
@@ -107,6 +106,7 @@ def _differences_dict(differences: Differences) -> dict[str, dict[str, dict[str,
     return {name: {metric: plain(d) for metric, d in by_metric.items()} for name, by_metric in differences.items()}
 
 
+@np.errstate(under="ignore")  # a probability too small for a float is 0, whatever the caller's error state
 def compare(
     models: Mapping[str, Predictions],
     *,
@@ -143,6 +143,8 @@ def compare(
     ------
     DataError
         If the models do not hold the same rows (the first difference is named), or cannot be scaled as asked.
+    InputFormatError
+        If a model is no `Predictions`.
     OptionError
         If an option has a value that is not allowed.
 
@@ -178,32 +180,45 @@ def compare(
         rng=rng,
         threads=threads,
     )
+    _check_models(models, "models")
     reference = _reference(models, reference)
     named = {name: model.with_name(name) for name, model in models.items()}
     aligned, notes = align(named, reference)
     _check_one_view(aligned, settings)
-    temperatures, per_row, scaling_notes = _temperatures(aligned, calibrate_on, settings)
+    if calibrate_on is None:
+        scaling = cross_fitted(aligned, settings)
+    else:
+        _check_models(calibrate_on, "calibrate_on")
+        scaling = fitted_on(calibrate_on, aligned, settings)
     saved = {name: score(model, settings) for name, model in aligned.items()}
     before, why = _differences(saved, reference, settings)
-    evaluations = {name: judge(s, settings, temperature=temperatures.get(name)) for name, s in saved.items()}
+    evaluations = {name: judge(s, settings, temperature=scaling.temperatures.get(name)) for name, s in saved.items()}
     scaled = None
-    if temperatures:
-        after = {name: score(model, settings, temperature=per_row[name]) for name, model in aligned.items()}
+    if scaling.temperatures:
+        after = {name: score(model, settings, temperature=scaling.of_rows[name]) for name, model in aligned.items()}
         after_differences, why_after = _differences(after, reference, settings)
         why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
         scaled = Scaled(
-            models=MappingProxyType({name: judge(s, settings) for name, s in after.items()}),
+            models={name: judge(s, settings) for name, s in after.items()},
             differences=after_differences,
         )
     return Comparison(
         reference=reference,
-        models=MappingProxyType(evaluations),
+        models=evaluations,
         differences=before,
-        temperature=MappingProxyType(temperatures),
+        temperature=scaling.temperatures,
         scaled=scaled,
         verdict=tuple(_verdict(evaluations, reference, before, scaled, settings)),
-        notes=tuple(dict.fromkeys((*notes, *scaling_notes, *why, *_holm_note(models)))),
+        notes=tuple(dict.fromkeys((*notes, *scaling.notes, *why, *_holm_note(models)))),
     )
+
+
+def _check_models(models: object, option: str) -> None:
+    """Raise unless it is Predictions by name."""
+    if not isinstance(models, Mapping) or not all(isinstance(name, str) for name in models):
+        raise InputFormatError(f"{option}: expected {{name: predictions}}, got {type(models).__name__}.")
+    for name, model in models.items():
+        check_predictions(model, f"{option}[{_checks.quoted(name)}]")
 
 
 def _reference(models: Mapping[str, Predictions], reference: str | None) -> str:
@@ -222,57 +237,6 @@ def _check_one_view(models: Mapping[str, Predictions], settings: Settings) -> No
             f"{one} holds 1-D probabilities (view positive) and {other} does not (view top-label): "
             'say which view both are compared in, view="positive" or view="top-label"'
         )
-
-
-def _temperatures(
-    models: Mapping[str, Predictions], calibrate_on: Mapping[str, Predictions] | None, settings: Settings
-) -> tuple[dict[str, Temperature], dict[str, float | Floats], list[str]]:
-    """The temperature of each model, the temperature of its rows, and notes on where they come from."""
-    if calibrate_on is not None:
-        return _fitted(models, calibrate_on, settings)
-    temperatures: dict[str, Temperature] = {}
-    per_row: dict[str, float | Floats] = {}
-    level = settings.confidence_level or 0.95
-    seed = settings.seed if settings.seed is not None else 0
-    for name, model in models.items():
-        try:
-            temperatures[name], per_row[name] = cross_fit_temperature(
-                model, n_folds=FOLDS, rng=seed, level=level, threads=settings.threads
-            )
-        except DataError as error:
-            return {}, {}, [f"No temperature scaling: {error}"]
-    note = (
-        f"No calibration rows were given: temperatures are cross-fitted over {FOLDS} folds of the same rows; "
-        "each row is scaled by a temperature fitted on the other folds."
-    )
-    return temperatures, per_row, [note]
-
-
-def _fitted(
-    models: Mapping[str, Predictions], calibrate_on: Mapping[str, Predictions], settings: Settings
-) -> tuple[dict[str, Temperature], dict[str, float | Floats], list[str]]:
-    if set(calibrate_on) != set(models):
-        raise OptionError(
-            f"calibrate_on names {', '.join(calibrate_on)}, but the models are {', '.join(models)}: "
-            "each model needs its own calibration rows"
-        )
-    notes = ["After scaling, each temperature is held fixed as fitted on its calibration rows; the test rows vary."]
-    temperatures: dict[str, Temperature] = {}
-    for name, model in models.items():
-        rows = calibrate_on[name]
-        if rows.with_name(name) == model:
-            raise DataError(
-                f"{name}: the calibration rows are the evaluated rows. Give other rows, or leave calibrate_on out: "
-                "temperatures are then cross-fitted."
-            )
-        level = settings.confidence_level or 0.95
-        temperatures[name] = fit_temperature(rows, level=level, threads=settings.threads)
-        if 5 * len(rows) < len(model):
-            notes.append(
-                f"{name}: {len(rows):,} calibration rows for {len(model):,} test rows: the fitted temperature is "
-                "itself uncertain; see its interval."
-            )
-    return temperatures, {name: t.value for name, t in temperatures.items()}, notes
 
 
 def _differences(
@@ -322,15 +286,34 @@ def _binned_differences(
     """ECE with the paired bracket where it is offered; RMS error and MCE without interval."""
     ours, theirs = model.binned.tables, reference.binned.tables
     found = {
-        name: Difference(value=calibration_error(ours, norm=norm) - calibration_error(theirs, norm=norm))
-        for name, norm in NORMS.items()
+        name: Difference(value=calibration_error(ours, norm=m.norm) - calibration_error(theirs, norm=m.norm))
+        for name, m in METRICS.items()
+        if m.norm is not None
     }
     level, rows, reference_rows = settings.confidence_level, model.binned.rows, reference.binned.rows
-    if level is None or rows is None or reference_rows is None:
+    if level is None:
         return found
-    if why_no_ece_interval(model, settings) is None and len(model.predictions):
+    if _identical(model, reference):
+        found["ece"] = Difference(value=0.0, low=0.0, high=0.0, p_value=1.0)
+    elif rows is not None and reference_rows is not None and why_no_ece_interval(model, settings) is None:
         found["ece"] = _difference("ece", paired_bracket(rows, reference_rows, level=level), level, reasons)
     return found
+
+
+def _identical(model: Scored, reference: Scored) -> bool:
+    """Whether two models say the same of every row: a file against itself."""
+    ours, theirs = model.rows, reference.rows
+    if len(model.predictions) == 0 or ours.keys() != theirs.keys():
+        return False
+    if not all(np.array_equal(ours[name], theirs[name]) for name in ours):
+        return False
+    return np.array_equal(model.predictions.values, reference.predictions.values)
+
+
+def _score_that_speaks(evaluations: Mapping[str, Evaluation]) -> Literal["nll", "brier"]:
+    """The log score, or the Brier score where any log score is infinite or absent."""
+    finite = all("nll" in e.metrics and np.isfinite(e["nll"].value) for e in evaluations.values())
+    return "nll" if finite else "brier"
 
 
 def _verdict(
@@ -349,7 +332,9 @@ def _verdict(
     for name, differences in before.items():
         after = None if scaled is None else scaled.differences[name]
         prefix = f"{name} against {reference}: " if len(before) > 1 else ""
-        for sentence in pair_sentences(name, reference, differences, after, level=level):
+        for sentence in pair_sentences(
+            name, reference, differences, after, level=level, score=_score_that_speaks(evaluations)
+        ):
             yield prefix + sentence
     if before:
         yield ONE_SEED

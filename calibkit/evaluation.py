@@ -1,8 +1,7 @@
 """How calibrated is one model: every metric with its interval, the settings that made it, and what to know. Floor 3."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +9,13 @@ import numpy as np
 from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, chance
 from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
-from calibkit.intervals import mean_interval, wilson_interval
+from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
+from calibkit.metrics import METRICS
 from calibkit.one_pass import (
     Rng,
     Scored,
     Settings,
+    check_predictions,
     make_settings,
     score,
     what_the_pass_saw,
@@ -28,7 +29,7 @@ from calibkit.verdict import model_sentence
 from calibkit.views import View
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluation:
     """One model's metrics with intervals, its reliability curve, the settings, a sentence, and notes.
 
@@ -87,13 +88,21 @@ class Evaluation:
             "view": self.view,
             "settings": dict(self.settings),
             "metrics": {name: estimate_dict(estimate) for name, estimate in self.metrics.items()},
+            "absent": dict(self.absent),
             "reliability": self.reliability.to_dict(),
+            "chance": None if self.chance is None else {k: plain_number(getattr(self.chance, k)) for k in CHANCE},
             "verdict": self.verdict,
             "notes": list(self.notes),
         }
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Evaluation) and self.to_dict() == other.to_dict()
+
     def __str__(self) -> str:
         return evaluation_text(self.to_dict())
+
+
+CHANCE = ("mean", "p95", "p_value")
 
 
 def estimate_dict(estimate: Estimate) -> dict[str, Any]:
@@ -101,6 +110,7 @@ def estimate_dict(estimate: Estimate) -> dict[str, Any]:
     return {key: plain_number(getattr(estimate, key)) for key in ("value", "low", "high")}
 
 
+@np.errstate(under="ignore")  # a probability too small for a float is 0, whatever the caller's error state
 def evaluate(
     predictions: Predictions,
     *,
@@ -144,6 +154,8 @@ def evaluate(
     ------
     DataError
         If the values are not what they were said to be.
+    InputFormatError
+        If `predictions` is something else.
     OptionError
         If an option has a value that is not allowed.
 
@@ -173,6 +185,7 @@ def evaluate(
         rng=rng,
         threads=threads,
     )
+    check_predictions(predictions)
     return judge(score(predictions, settings), settings)
 
 
@@ -182,11 +195,13 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     offered = None if level is None else why_no_ece_interval(scored, settings)
     null = None
     if level is not None and offered is None and len(predictions) > 0:
-        null = chance(binned.tables[0], rng=np.random.default_rng(settings.rng))
+        null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
     metrics, reasons = _estimates(scored, settings, null)
     verdict = None
     if level is not None and offered is None:
-        verdict = model_sentence(metrics["ece"], metrics["gap"], view=scored.view, chance=null, temperature=temperature)
+        # The temperature of an event forecast is about its log-odds, not about its mean: the gap alone speaks there.
+        known = None if scored.view == "positive" else temperature
+        verdict = model_sentence(metrics["ece"], metrics["gap"], view=scored.view, chance=null, temperature=known)
     notes = (
         *predictions.notes,
         *what_the_pass_saw(scored),
@@ -202,9 +217,9 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         n=len(predictions),
         n_classes=predictions.n_classes,
         view=scored.view,
-        settings=MappingProxyType(_settings_dict(predictions, settings)),
-        metrics=MappingProxyType(metrics),
-        absent=MappingProxyType(absent),
+        settings=_settings_dict(predictions, settings),
+        metrics=metrics,
+        absent=absent,
         reliability=curve_of(binned.reliability, binned.reliability_view, level=level),
         chance=null,
         verdict=verdict,
@@ -221,9 +236,12 @@ def _estimates(scored: Scored, settings: Settings, null: Chance | None) -> tuple
     }
     metrics["gap"] = _gap(scored, settings, metrics)
     tables = scored.binned.tables
-    metrics["ece"] = _ece(scored, settings, null, reasons)
-    metrics["rmsce"] = Estimate(value=calibration_error(tables, norm="l2"))
-    metrics["mce"] = Estimate(value=calibration_error(tables, norm="max"))
+    metrics |= {
+        name: Estimate(value=calibration_error(tables, norm=metric.norm))
+        for name, metric in METRICS.items()
+        if metric.norm is not None
+    }
+    metrics["ece"] = _ece(metrics["ece"].value, scored, settings, null, reasons)
     metrics |= {name: means[name] for name in ("nll", "brier") if name in means}
     return metrics, reasons
 
@@ -243,7 +261,15 @@ def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Setti
         reasons.append(f"No interval for {name}: {interval.reason}.")
     if interval.note is not None:
         reasons.append(f"Intervals rest on {interval.note}.")
-    return Estimate(value=interval.value, low=interval.low, high=interval.high)
+    return _within_bounds(name, interval)
+
+
+def _within_bounds(name: str, interval: MeanInterval) -> Estimate:
+    """An estimate whose interval does not leave what the metric can be."""
+    if interval.low is None or interval.high is None:
+        return Estimate(value=interval.value)
+    low, high = METRICS[name].bounds
+    return Estimate(value=interval.value, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) -> Estimate:
@@ -259,11 +285,10 @@ def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) ->
         weights=predictions.weights,
         groups=predictions.groups,
     )
-    return Estimate(value=value, low=interval.low, high=interval.high)
+    return replace(_within_bounds("gap", interval), value=value)
 
 
-def _ece(scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
-    value = calibration_error(scored.binned.tables, norm="l1")
+def _ece(value: float, scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
     if null is None or scored.binned.rows is None or settings.confidence_level is None:
         return Estimate(value=value)
     low, high, reason = bracket_interval(scored.binned.rows, level=settings.confidence_level, chance=null)

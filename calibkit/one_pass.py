@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from calibkit import _checks
 from calibkit._numerics import Floats, effective_size
 from calibkit.binning import Binning
+from calibkit.errors import InputFormatError
 from calibkit.intervals import units_of
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores
 from calibkit.views import Binned, View, score_and_bin
 
 Rng = int | np.random.Generator
+
+FEW_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +28,13 @@ class Settings:
     view: View | None = None
     binning: Binning
     confidence_level: float | None = 0.95
-    rng: Rng = 0
+    seed: int = 0
     threads: int | None = None
 
     @property
-    def seed(self) -> int | None:
-        """The seed, where one was given."""
-        return None if isinstance(self.rng, np.random.Generator) else int(self.rng)
+    def level_or_default(self) -> float:
+        """The level of an interval that is computed on the way to something else."""
+        return 0.95 if self.confidence_level is None else self.confidence_level
 
 
 def make_settings(
@@ -45,14 +48,24 @@ def make_settings(
     threads: int | None,
 ) -> Settings:
     """Check the options of `evaluate` and `compare`, once."""
-    _checks.check_rng(rng)
+    generator = _checks.check_rng(rng)
+    seed = int(generator.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
     return Settings(
         view=view,
         binning=Binning(n_bins=n_bins, strategy=binning, edges=edges),
         confidence_level=_checks.check_level(confidence_level),
-        rng=rng,
+        seed=seed,
         threads=threads,
     )
+
+
+def check_predictions(given: object, what: str = "predictions") -> None:
+    """Raise for what is not yet Predictions: an array cannot tell what its numbers mean."""
+    if not isinstance(given, Predictions):
+        raise InputFormatError(
+            f"{what}: expected Predictions, got {type(given).__name__}. Make them with Predictions.from_probs(labels, "
+            "probs) or from_logits(labels, logits), or read a file with load(path)."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +129,13 @@ def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
 def what_the_pass_saw(scored: Scored) -> Iterator[str]:
     """What the pass saw that a reader should know."""
     predictions, scores = scored.predictions, scored.scores
+    labels = predictions.labels
+    if len(predictions) == 0:
+        yield "No rows: no metric is defined, each is nan."
+    elif labels is not None and len(labels) > 1 and (labels == labels[0]).all():
+        yield f"Every label is class {labels[0]}: the other classes never occur."
+    if 0 < len(predictions) < FEW_ROWS:
+        yield f"Fewer than {FEW_ROWS} rows: intervals of scores as skewed as NLL cover less than they say."
     if scores.n_ties:
         chosen = "class 0" if predictions.is_binary else "the lowest class index"
         yield f"{scores.n_ties:,} rows tie for the most probable class; {chosen} counts as predicted."

@@ -4,6 +4,7 @@ Each block is a list of conditions; the first match speaks. With more than two m
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from calibkit.bracket import Chance
 from calibkit.recalibration import Temperature
@@ -34,6 +35,15 @@ def model_sentence(
     return f"{direction}: {span}, T* {format_number(temperature.value)}."
 
 
+def _agrees(temperature: Temperature, *, over: bool) -> bool:
+    """Whether a temperature is surely above 1 (over-confident) or below it; one at its bound surely is."""
+    if temperature.at_bound:
+        return (temperature.value > 1) == over
+    if temperature.low is None or temperature.high is None:
+        return False
+    return temperature.low > 1 if over else temperature.high < 1
+
+
 def _in_view(gap: Estimate, view: str) -> str:
     """What the direction means for the probability of an event."""
     return f" (P(y = 1) is too {'high' if gap.value > 0 else 'low'}.)" if view == "positive" else ""
@@ -49,11 +59,8 @@ def _direction(gap: Estimate, temperature: Temperature | None) -> str | None:
     if not gap.excludes_zero:
         return None
     over = gap.value > 0
-    if temperature is not None:
-        if temperature.low is None or temperature.high is None:
-            return None
-        if not (temperature.low > 1 if over else temperature.high < 1):
-            return None
+    if temperature is not None and not _agrees(temperature, over=over):
+        return None
     return "Over-confident" if over else "Under-confident"
 
 
@@ -64,10 +71,13 @@ def pair_sentences(
     after: Mapping[str, Difference] | None = None,
     *,
     level: float,
+    score: Literal["nll", "brier"] = "nll",
 ) -> Iterator[str]:
-    """Sentences on one model against the reference: log score, ECE before and after scaling, refinement."""
+    """Sentences on one model against the reference: log score, ECE before and after scaling, refinement.
+
+    The Brier score speaks where any log score is infinite.
+    """
     names = (model, reference)
-    score = "nll" if "nll" in before and before["nll"].decided else "brier"
     if any(metric in before and not before[metric].decided for metric in ("accuracy", score)):
         yield NOT_ENOUGH
         return

@@ -25,6 +25,16 @@ def test_the_same_ids_in_another_order_are_aligned_and_noted():
     assert any("another order" in note for note in notes)
 
 
+def test_ids_that_are_numbers_in_one_file_and_text_in_the_other():
+    n = 30
+    logits = np.random.default_rng(1).normal(size=(n, 3))
+    a = Predictions.from_logits(np.zeros(n, int), logits, ids=np.arange(n))
+    for order in (np.arange(n), np.random.default_rng(2).permutation(n)):
+        b = Predictions.from_logits(np.zeros(n, int), logits[order], ids=[str(i) for i in order])
+        aligned, _ = align({"A": a, "B": b}, "A")
+        assert np.array_equal(aligned["B"].logits, logits)
+
+
 def test_without_ids_row_order_is_trusted_and_noted():
     aligned, notes = align({"A": model(), "B": model()}, "A")
     assert np.array_equal(aligned["B"].labels, LABELS)

@@ -63,6 +63,10 @@ def test_scaling_undoes_a_temperature():
     assert comparison.scaled.differences["true"]["nll"].value == pytest.approx(0, abs=1e-6)
     assert "cross-fitted" in comparison.temperature["sharp"].source
     assert any("cross-fitted over 5 folds of the same rows" in note for note in comparison.notes)
+    few = {name: ck.Predictions.from_logits(LABELS, m.logits, groups=np.arange(600) % 3) for name, m in MODELS.items()}
+    notes = ck.compare(few).notes
+    assert any("over 3 folds" in note for note in notes)
+    assert not any("over 5 folds" in note for note in notes)
 
 
 def test_calibration_rows_fix_the_temperature():
@@ -87,6 +91,37 @@ def test_calibrating_on_the_evaluated_rows_is_refused():
         ck.compare(MODELS, calibrate_on=MODELS)
     with pytest.raises(ck.OptionError, match="calibrate_on names sharp, but the models are sharp, true"):
         ck.compare(MODELS, calibrate_on={"sharp": MODELS["true"]})
+
+
+@pytest.mark.parametrize("change", ["provenance", "order", "ids"])
+def test_the_evaluated_rows_are_known_again(change):
+    model = MODELS["sharp"]
+    order = np.random.default_rng(0).permutation(len(model))
+    rows = {
+        "provenance": ck.Predictions.from_logits(LABELS, SHARP, provenance={"epoch": 3}),
+        "order": model.take(order),
+        "ids": ck.Predictions.from_logits(LABELS, SHARP, ids=np.arange(len(LABELS))),
+    }[change]
+    with pytest.raises(ck.DataError, match="calibration rows are the evaluated rows"):
+        ck.compare({"sharp": model}, calibrate_on={"sharp": rows})
+
+
+@pytest.mark.parametrize("options", [{"view": "classwise"}, {"view": "flattened"}, {"binning": "quantile"}])
+def test_a_model_against_itself_has_no_difference_in_any_view(options):
+    difference = ck.compare({"A": MODELS["sharp"], "B": MODELS["sharp"]}, **options).differences["B"]["ece"]
+    assert (difference.value, difference.low, difference.high, difference.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_the_verdict_of_an_event_forecast_does_not_ask_for_a_temperature():
+    rng = np.random.default_rng(5)
+    probs = rng.uniform(0.05, 0.2, 3000)
+    model = ck.Predictions.from_probs(rng.random(3000) < probs / 4, probs, name="rain")
+    assert ck.compare({"rain": model}).models["rain"].verdict == ck.evaluate(model).verdict
+    assert ck.evaluate(model).verdict.startswith("Over-confident on average")
+
+
+def test_without_intervals_temperatures_have_none():
+    assert ck.compare(MODELS, confidence_level=None).temperature["sharp"].low is None
 
 
 def test_an_unknown_reference_is_refused_with_the_names():

@@ -1,13 +1,16 @@
 """evaluate: values against references and published numbers, intervals where they are offered, its JSON contract."""
 
+import copy
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
 import calibkit as ck
+from calibkit.metrics import METRICS
 from tests.real_data import real_data
 
 
@@ -25,7 +28,7 @@ PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
 def test_values_agree_with_scikit_learn():
     evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS, name="net"))
     assert evaluation["nll"].value == pytest.approx(log_loss(LABELS, PROBS), rel=1e-12)
-    one_versus_rest = [brier_score_loss(LABELS == c, PROBS[:, c]) for c in range(4)]
+    one_versus_rest = [brier_score_loss(c == LABELS, PROBS[:, c]) for c in range(4)]
     assert evaluation["brier"].value == pytest.approx(sum(one_versus_rest), rel=1e-12)
     assert evaluation["accuracy"].value == np.mean(PROBS.argmax(1) == LABELS)
     assert evaluation["gap"].value == pytest.approx(PROBS.max(1).mean() - np.mean(PROBS.argmax(1) == LABELS))
@@ -155,9 +158,28 @@ def test_the_same_seed_gives_the_same_bytes():
     predictions = ck.Predictions.from_logits(LABELS, LOGITS)
     one, two = (json.dumps(ck.evaluate(predictions, rng=7).to_dict()) for _ in range(2))
     assert one == two
-    generator = ck.evaluate(predictions, rng=np.random.default_rng(7))
-    assert generator.settings["seed"] is None
-    assert generator["ece"] == ck.evaluate(predictions, rng=7)["ece"]
+    drawn = ck.evaluate(predictions, rng=np.random.default_rng(7))
+    assert drawn == ck.evaluate(predictions, rng=drawn.settings["seed"])
+    assert drawn != ck.evaluate(predictions, rng=drawn.settings["seed"] + 1)
+
+
+def test_results_survive_pickling_and_copying():
+    evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS))
+    assert pickle.loads(pickle.dumps(evaluation)) == copy.deepcopy(evaluation) == evaluation
+
+
+def test_intervals_stay_within_the_bounds_of_their_metric():
+    evaluation = ck.evaluate(ck.Predictions.from_probs([0, 1], [0.2, 0.9]))
+    for metric, estimate in evaluation.metrics.items():
+        if estimate.low is not None:
+            assert METRICS[metric].bounds[0] <= estimate.low <= estimate.high <= METRICS[metric].bounds[1]
+    assert any("Fewer than 100 rows" in note for note in evaluation.notes)
+
+
+def test_json_holds_what_chance_would_show_and_what_is_absent():
+    result = ck.evaluate(ck.Predictions.from_correct([True, False, True], [0.9, 0.8, 0.6])).to_dict()
+    assert set(result["chance"]) == {"mean", "p95", "p_value"}
+    assert set(result["absent"]) == {"nll", "brier"}
 
 
 def test_dependent_rows_widen_every_interval():

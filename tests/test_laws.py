@@ -90,9 +90,18 @@ def test_integer_weights_equal_repetition_in_every_view(binning, view):
 def test_a_perfect_forecast_has_the_best_value(metric):
     labels = np.array([0, 1, 1, 0, 1])
     value = metric.function(labels, labels.astype(float))
-    best = {"larger is better": 1.0, "smaller is better": 0.0, "nearer 0 is better": 0.0}
-    if metric.orientation in best:
+    best = {"larger is better": 1.0, "smaller is better": 0.0, "nearer 0 is better": 0.0, "neither": 0.6}
+    if metric.name == "mean_confidence":
+        assert value == 0.6  # mean P(y = 1), the base rate
+    else:
         assert value == best[metric.orientation]
+
+
+@pytest.mark.parametrize("metric", MULTICLASS, ids=ids)
+def test_a_perfect_forecast_of_many_classes_has_the_best_value(metric):
+    labels = np.array([0, 3, 1, 2, 2, 1])
+    best = {"larger is better": 1.0, "smaller is better": 0.0, "nearer 0 is better": 0.0, "neither": 1.0}
+    assert metric.function(labels, np.eye(4)[labels]) == best[metric.orientation]
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=ids)

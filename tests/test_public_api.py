@@ -57,11 +57,13 @@ def test_every_public_name_has_a_docstring(thing):
 
 @pytest.mark.parametrize("thing", list(public_objects()))
 def test_options_are_keyword_only(thing):
-    if not inspect.isfunction(thing):
-        pytest.skip("a class")
-    optional = [
-        p.name
-        for p in inspect.signature(thing).parameters.values()
-        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and p.default is not inspect.Parameter.empty
-    ]
-    assert not optional
+    calls = [thing] if inspect.isfunction(thing) else [m for _, m in inspect.getmembers(thing, inspect.ismethod)]
+    if inspect.isclass(thing) and not issubclass(thing, Exception):
+        calls.append(thing)
+    for call in calls:
+        optional = [
+            p.name
+            for p in inspect.signature(call).parameters.values()
+            if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and p.default is not inspect.Parameter.empty
+        ]
+        assert not optional, call

@@ -43,6 +43,15 @@ def test_over_and_under_confidence_need_gap_and_temperature():
     assert under == "Under-confident: ECE 0.1200 to 0.1500, T* 0.5400."
 
 
+def test_a_temperature_at_its_bound_has_a_direction():
+    at_bound = Temperature(
+        value=1e3, low=None, high=None, log_se=None, n=90, source="fitted on 90 calibration rows", at_bound=True
+    )
+    gap = estimate(0.4, 0.3, 0.5)
+    assert sentence(estimate(0.4, 0.3, 0.5), gap, at_bound).startswith("Over-confident: ECE")
+    assert sentence(estimate(0.4, 0.3, 0.5), estimate(-0.4, -0.5, -0.3), at_bound).startswith("Miscalibrated without")
+
+
 def test_a_gap_alone_speaks_of_the_average():
     said = sentence(estimate(0.0435, 0.0389, 0.0474), estimate(0.0431, 0.038, 0.048))
     assert said == "Over-confident on average: ECE 0.03890 to 0.04740."
@@ -69,8 +78,8 @@ YES = {"nll": difference(-0.237, -0.26, -0.21, 1e-30), "ece": difference(-0.028,
 NO = {"nll": difference(0.004, -0.02, 0.03, 0.7), "ece": difference(0.001, -0.004, 0.006, 0.6)}
 
 
-def said(before, after=None):
-    return list(pair_sentences("smooth", "hard", before, after, level=0.95))
+def said(before, after=None, score="nll"):
+    return list(pair_sentences("smooth", "hard", before, after, level=0.95, score=score))
 
 
 def test_the_better_log_score_is_named_with_size_and_interval():
@@ -82,7 +91,7 @@ def test_the_better_log_score_is_named_with_size_and_interval():
 
 def test_brier_speaks_where_the_log_score_is_infinite():
     before = {"nll": Difference(value=float("-inf")), "brier": difference(-0.02, -0.03, -0.01, 0.001)}
-    assert said(before) == ["smooth has the better Brier score by 0.02000 [0.01000, 0.03000]."]
+    assert said(before, score="brier") == ["smooth has the better Brier score by 0.02000 [0.01000, 0.03000]."]
 
 
 def test_undecided_data_give_no_verdict():
