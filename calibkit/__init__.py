@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from calibkit.binning import Binning
     from calibkit.calibration_error import (
         ReliabilityCurve,
         expected_calibration_error,
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOM_OF = {
-    "Binning": "binning",
     "CalibkitError": "errors",
     "Comparison": "comparison",
     "DataError": "errors",
@@ -102,7 +100,6 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "expected_calibration_error",
     "reliability_curve",
     "ReliabilityCurve",
-    "Binning",
     "METRICS",
     # temperature scaling
     "fit_temperature",

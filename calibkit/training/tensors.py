@@ -7,6 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from calibkit._numerics import sum_slack
 from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
 
 
@@ -86,7 +87,7 @@ def check_prior(prior: Tensor | ArrayLike) -> Tensor:
     """Return a distribution over classes (k,): non-negative, summing to 1 within rounding."""
     vector = _class_vector(prior, "prior")
     total = float(vector.double().sum())
-    if abs(total - 1) > max(8, len(vector)) * torch.finfo(vector.dtype).eps:
+    if abs(total - 1) > sum_slack(len(vector), torch.finfo(vector.dtype).eps):
         raise DataError(f"prior sums to {total:.9g}, not 1; divide it by its sum.")
     return vector
 
