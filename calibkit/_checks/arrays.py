@@ -122,13 +122,15 @@ def float_values(column: Column, source: Source) -> AnyArray:
 
 def check_whole(column: Column, source: Source, error: type[DataError]) -> None:
     """Raise the error for the first float that is not a whole number which float64 tells from its neighbours."""
-    values = column.values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        values = column.values.astype(np.float64)
     bad = ~(np.isfinite(values) & (np.floor(values) == values) & (abs(values) < _EXACT))
     if bad.any():
         row = int(np.argmax(bad))
         raise error(
             f"{source.at(column.array_name, row)}: value is {show(column.values[row])} "
-            f"({some_of(int(bad.sum()), len(values))} are not whole numbers below 2**53)."
+            f"({some_of(int(bad.sum()), len(values))} are not whole numbers below 2**53). Pass whole numbers; rows "
+            'without one (NaN) are left out by invalid="drop".'
         )
 
 

@@ -25,25 +25,33 @@ BoolArray = NDArray[np.bool_]
 KeyArray = NDArray[np.int64] | NDArray[np.str_]
 
 _MAX_TEXT_BYTES = 1 << 32
+_WEIGHTS = 1e-100, 1e100  # sums of squares stay inside the range of floats
 
 
 def check_weights(column: Column, source: Source) -> NDArray[np.float64]:
-    """Return float64 weights: finite, none negative, not all zero."""
+    """Return float64 weights: finite, none negative, not all zero, none so large or small that squares are lost."""
     values = column.values
     if values.dtype.kind not in "biuf" and values.size:
         refuse_dtype(column, source, "expected numbers")
-    weights = values.astype(np.float64)
-    bad = ~(np.isfinite(weights) & (weights >= 0))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"{source.at(column.array_name, row)}: weight is {show(values[row])} "
-            f"({some_of(int(bad.sum()), len(values))}); expected finite weights of at least 0. "
-            "Leave a row out with weight 0."
-        )
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        weights = values.astype(np.float64)
+    _refuse_weights(column, ~(np.isfinite(weights) & (weights >= 0)), source, "finite weights of at least 0")
+    low, high = _WEIGHTS
+    extreme = (weights > 0) & ((weights < low) | (weights > high))
+    _refuse_weights(column, extreme, source, f"weights from {low:g} to {high:g}; divide them by their mean")
     if len(weights) and not weights.any():
         raise DataError(f"{source.of(column.array_name)}: all {len(weights):,} weights are 0; no row would count.")
     return weights
+
+
+def _refuse_weights(column: Column, bad: BoolArray, source: Source, expected: str) -> None:
+    """Raise for the first weight that is marked."""
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{source.at(column.array_name, row)}: weight is {show(column.values[row])} "
+            f"({some_of(int(bad.sum()), len(bad))}); expected {expected}. Leave a row out with weight 0."
+        )
 
 
 def check_correct(column: Column, source: Source) -> BoolArray:

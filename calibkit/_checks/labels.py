@@ -29,9 +29,10 @@ def check_class_names(class_names: object, n_classes: int | None, source: Source
         raise ShapeError(f"{label} has {len(names)} names but there are {n_classes} classes.")
     if len(names) < 2:
         raise ShapeError(f"{label} has {len(names)} names; a classifier has at least 2 classes.")
+    first: dict[str, int] = {}
     for position, word in enumerate(names):
-        if word in names[:position]:
-            raise DataError(f"{label}: {quoted(word)} names class {names.index(word)} and class {position}.")
+        if first.setdefault(word, position) != position:
+            raise DataError(f"{label}: {quoted(word)} names class {first[word]} and class {position}.")
     return tuple(str(word) for word in names)
 
 
@@ -114,7 +115,7 @@ def _from_names(column: Column, class_names: tuple[str, ...] | None, source: Sou
     if class_names is None:
         raise LabelError(
             f"{source.at(column.array_name, 0)}: {quoted(text[0])} is a name; pass class_names=[...], in the order of "
-            "the classes, to read names."
+            "the classes, or name the columns of a table by class (probs_cat, probs_dog)."
         )
     known = {word: code for code, word in enumerate(class_names)}
     codes = np.array([known.get(word, -1) for word in text], dtype=np.int64)
@@ -169,6 +170,8 @@ def _hint(values: AnyArray, value: Any, n_classes: int | None, label_base: int, 
         return " Labels are -1 and +1: pass (labels + 1) // 2."
     if value in (-1, -100):
         return f" To leave such rows out, pass ignore_index={int(value)}."
+    if values.dtype.kind == "i" and value < 0 and np.iinfo(values.dtype).max < label_base + (n_classes or 0) - 1:
+        return f" {values.dtype} ends at {np.iinfo(values.dtype).max}: larger labels wrapped around. Save int64 labels."
     if value != n_classes or label_base or (doubt and (values == 0).any()):
         return doubt
     absent = " (but 0 occurs too: is a class column absent?)" if (values == 0).any() else ""

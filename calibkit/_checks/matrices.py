@@ -33,7 +33,9 @@ def row_blocks(values: AnyArray) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Rows of an (n, k) array, widened to float64, a cache-sized block at a time, with the first row's number."""
     step = max(1, _BLOCK // values.shape[1])
     for start in range(0, len(values), step):
-        yield start, values[start : start + step].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which damage can make, warns when it is widened
+            block = values[start : start + step].astype(np.float64)
+        yield start, block
 
 
 def _not_numbers(kind: str, block: NDArray[np.float64]) -> BoolArray:

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -12,14 +13,18 @@ from calibkit.errors import OptionError
 Choice = TypeVar("Choice", bound=str)
 
 MAX_BINS = 100_000
+MAX_CELLS = 1 << 24  # 15 bins of a million classes, in about a gigabyte
 _LONG = 80
 _MANY = 20
+_COMPARED = 10_000
 
 
 def nearest(word: str, known: Collection[str]) -> str:
     """Say which known word was probably meant: `` Did you mean 'x'?``, or nothing."""
-    match = get_close_matches(word, [*known], n=1)
-    return f" Did you mean {quoted(match[0])}?" if match else ""
+    # The search compares every pair of letters: long words and long lists would take it minutes.
+    alike = {name[:_LONG]: name for name in map(str, islice(known, _COMPARED))}
+    match = get_close_matches(word[:_LONG], [*alike], n=1)
+    return f" Did you mean {quoted(alike[match[0]])}?" if match else ""
 
 
 def quoted(word: object) -> str:
@@ -53,7 +58,7 @@ def check_int(value: object, *, option: str, low: int | None = None, high: int |
 def check_real(value: object, *, option: str, low: float, high: float) -> float:
     """Return an option that is a real number strictly between low and high."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not real or not low < float(value) < high:  # type: ignore[arg-type]
+    if not real or not low < value < high:  # type: ignore[operator]
         raise OptionError(f"{option}={quoted(value)}: expected a number between {low:g} and {high:g}, both excluded.")
     return float(value)  # type: ignore[arg-type]
 
@@ -70,6 +75,15 @@ def check_choice(value: Choice, allowed: Collection[str], *, option: str) -> Cho
 def check_n_bins(n_bins: object, *, option: str = "n_bins") -> int:
     """Return a number of bins from 1 to 100,000."""
     return check_int(n_bins, option=option, low=1, high=MAX_BINS)
+
+
+def check_cells(n_bins: int, n_classes: int, *, view: str) -> None:
+    """Raise where a table of bins for each class would outgrow memory."""
+    if n_bins * n_classes > MAX_CELLS:
+        raise OptionError(
+            f'n_bins={n_bins}: view="{view}" bins every class by itself, and {n_bins:,} bins of {n_classes:,} classes '
+            f"are more than {MAX_CELLS:,} cells. Take fewer bins."
+        )
 
 
 def check_level(level: object, *, option: str = "confidence_level") -> float | None:

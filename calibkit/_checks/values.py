@@ -11,6 +11,8 @@ from calibkit.errors import DataError
 Problem = Literal["nan", "inf", "all -inf", "negative", "above one", "row sum"]
 
 SNAP = 4  # multiples of the dtype's epsilon by which a probability may lie outside [0, 1]
+_SMALLEST = np.ones(1, dtype=np.uint64).view(np.float64)  # by its bits: 5e-324
+_ROWS = 1 << 10
 _DROP = 'Drop them with invalid="drop" or fix the model output.'
 _RENORMALIZE = "Pass renormalize=True to divide each row by its sum"
 _PERCENT = "percentages? Divide by 100."
@@ -85,6 +87,23 @@ def check_unit_interval(values: AnyArray, array_name: str, source: Source) -> tu
     if np.signbit(values).any():
         values = values + values.dtype.type(0)  # -0.0 becomes 0.0, so that both print and bin alike
     return (np.clip(values, 0, 1) if snapped else values), snapped
+
+
+def check_subnormals(values: AnyArray, array_name: str, source: Source) -> None:
+    """Raise for the first subnormal probability if this processor is set to take such numbers for 0."""
+    if (_SMALLEST > 0).all():
+        return
+    for start in range(0, len(values), _ROWS):
+        block = np.ascontiguousarray(values[start : start + _ROWS])
+        bits = block.view(f"u{block.itemsize}") << 1  # without the sign
+        lost = (block == 0) & (bits != 0)
+        if lost.any():
+            place = np.unravel_index(int(np.argmax(lost)), lost.shape)
+            where = source.at(array_name, start + int(place[0]), int(place[1]) if len(place) == 2 else None)
+            raise DataError(
+                f"{where}: value is subnormal, and this process flushes such numbers to 0. Switch that off: "
+                "torch.set_flush_denormal(False), or leave out the library that was compiled with -ffast-math."
+            )
 
 
 def check_log_odds(values: AnyArray, array_name: str, source: Source) -> None:

@@ -7,9 +7,11 @@ import click
 from calibkit.cli.options import (
     JUDGING,
     READING,
+    check_paths,
     load_all,
+    load_rows,
     model_names,
-    refuse_overwriting_input,
+    naming_files,
     split_options,
     with_options,
 )
@@ -54,13 +56,14 @@ def compare_command(
     from calibkit.comparison import compare
     from calibkit.plots import comparison_figure, save_figure
 
-    refuse_overwriting_input(figure, (*files, *calibrate_on))
     reading, judging = split_options(options)
+    check_paths((*files, *calibrate_on), figure, reading)
     names = model_names(files)
     if reference in files:
         reference = names[files.index(reference)]
     calibration = _calibration_rows(files, names, calibrate_on, calibrate_split, reading)
-    result = compare(load_all(files, reading), reference=reference, calibrate_on=calibration, **judging)
+    with naming_files(_held_by(files, names, calibrate_on, calibrate_split)):
+        result = compare(load_all(files, reading), reference=reference, calibrate_on=calibration, **judging)
     if figure is not None:
         save_figure(comparison_figure(result), figure)
     if as_json:
@@ -79,8 +82,6 @@ def _calibration_rows(
     reading: dict[str, Any],
 ) -> "dict[str, Predictions] | None":
     """Calibration rows of each model: a file each, or a split of the model's own file."""
-    from calibkit.files import load
-
     if calibrate_on and calibrate_split:
         raise click.UsageError("give --calibrate-on or --calibrate-split, not both")
     if calibrate_on and len(calibrate_on) != len(files):
@@ -89,8 +90,17 @@ def _calibration_rows(
         )
     if calibrate_split:
         reading = reading | {"split": calibrate_split}
-        return {name: load(path, name=name, **reading) for name, path in zip(names, files, strict=True)}
+        return {name: load_rows(path, name, reading) for name, path in zip(names, files, strict=True)}
     if calibrate_on:
         reading = {key: value for key, value in reading.items() if key != "split"}
-        return {name: load(path, name=name, **reading) for name, path in zip(names, calibrate_on, strict=True)}
+        return {name: load_rows(path, name, reading) for name, path in zip(names, calibrate_on, strict=True)}
     return None
+
+
+def _held_by(
+    files: tuple[str, ...], names: list[str], calibrate_on: tuple[str, ...], calibrate_split: str | None
+) -> dict[str, str]:
+    """The files that hold the evaluated and the calibration rows, by what complaints call them."""
+    where = calibrate_on or tuple(f"{path} (split {calibrate_split})" for path in files)
+    calibration = {f"{name} (calibration rows)": path for name, path in zip(names, where, strict=True)}
+    return calibration | dict(zip(names, files, strict=True))

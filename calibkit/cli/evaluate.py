@@ -7,8 +7,10 @@ import click
 from calibkit.cli.options import (
     JUDGING,
     READING,
+    check_paths,
     load_all,
-    refuse_overwriting_input,
+    model_names,
+    naming_files,
     split_options,
     with_options,
 )
@@ -36,9 +38,10 @@ def evaluate_command(
     from calibkit.evaluation import evaluate
     from calibkit.files import write_text
 
-    refuse_overwriting_input(table, files)
     reading, judging = split_options(options)
-    results = [evaluate(p, **judging).to_dict() for p in load_all(files, reading).values()]
+    check_paths(files, table, reading)
+    with naming_files(dict(zip(model_names(files), files, strict=True))):
+        results = [evaluate(p, **judging).to_dict() for p in load_all(files, reading).values()]
     whole = results[0] if len(results) == 1 else {"schema": "calibkit.evaluations/1", "evaluations": results}
     if table is not None:
         write_text(table, render.bin_table_csv(results))

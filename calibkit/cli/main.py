@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import StringIO
 from typing import NoReturn
 
 import click
@@ -55,33 +56,63 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; a user's error is one message on standard error, never a traceback."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="calibkit", standalone_mode=False
-        )
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader went away (`| head`): nothing to say, and nothing may be said by the interpreter at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _make_printable()
+        code = cli.main(args=given, prog_name="calibkit", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # The reader went away (`| head`): nothing to say, and nothing may be said by the interpreter at exit. Nobody
+        # but click and rich exits in there, and they do it for this reason alone.
+        _discard_output()
         sys.exit(0)
     except BaseException as error:
-        sys.exit(exit_code(error))
+        sys.exit(exit_code(error, given))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def exit_code(error: BaseException) -> int:
+def exit_code(error: BaseException, arguments: Sequence[str] = ()) -> int:
     """Say what went wrong on standard error, and give the exit code."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 0
     if isinstance(error, click.ClickException):
-        error.show()
+        text = StringIO()
+        error.show(text)
+        click.echo("\n".join(map(_harmless, text.getvalue().rstrip("\n").split("\n"))), err=True)
+    if _is_of_output(error):
+        _discard_output()
+        error = OutputError(f"standard output: cannot be written: {getattr(error, 'strerror', None) or error}")
     for kind, code in EXIT_CODES:
         if isinstance(error, kind):
             if code == 130:
                 click.echo("interrupted", err=True)
             elif not isinstance(error, click.ClickException):
-                click.echo(f"calibkit: error: {in_flags(str(error))}", err=True)
+                said = in_flags(str(error), arguments=arguments)
+                click.echo(f"calibkit: error: {_harmless(said)}", err=True)
             return code
     traceback.print_exception(error)
     click.echo(f"calibkit {__version__}: this is a bug in calibkit, not in your data; please report it.", err=True)
     return BUG
+
+
+def _make_printable() -> None:
+    """Let a terminal that cannot show a character show its number instead."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Whether writing to standard output failed: errors of files name their file, or are CalibkitErrors."""
+    return isinstance(error, OSError) and not isinstance(error, CalibkitError) and error.filename is None
+
+
+def _discard_output() -> None:
+    """Send what is still to be printed nowhere, or the interpreter would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _harmless(message: str) -> str:
+    """One line that no name in it can turn into a terminal's command."""
+    from calibkit.render.names import SENTENCE_LENGTH, sanitise
+
+    return sanitise(message, limit=2 * SENTENCE_LENGTH)

@@ -1,6 +1,7 @@
 """Options that several commands share, and the files they read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -125,18 +126,53 @@ def _parts(path: str) -> list[str]:
 
 def load_all(paths: Sequence[str], reading: dict[str, Any]) -> "dict[str, Predictions]":
     """Predictions of every file, by the names they are shown under."""
+    names = model_names(paths)
+    return {name: load_rows(path, name, reading) for name, path in zip(names, paths, strict=True)}
+
+
+def load_rows(path: str, name: str, reading: dict[str, Any]) -> "Predictions":
+    """Predictions of a file, of which there must be some."""
+    from calibkit.errors import DataError
     from calibkit.files import load
 
-    names = model_names(paths)
-    return {name: load(path, name=name, **reading) for name, path in zip(names, paths, strict=True)}
+    predictions = load(path, name=name, **reading)
+    if len(predictions) == 0:
+        why = f" ({'; '.join(predictions.notes)})" if predictions.notes else ""
+        raise DataError(f"{path}: holds no rows{why}; give a file with at least one.")
+    return predictions
 
 
-def refuse_overwriting_input(output: str | None, inputs: Sequence[str]) -> None:
-    """An output that is one of the inputs, under whatever name, is a mistake."""
+@contextmanager
+def naming_files(files: Mapping[str, str]) -> Iterator[None]:
+    """Let complaints about a model, by the name it is shown under, begin with the file that holds it."""
+    from calibkit.errors import CalibkitError
+
+    try:
+        yield
+    except CalibkitError as error:
+        for name, path in files.items():
+            if str(error).startswith(f"{name}: "):
+                raise type(error)(f"{path}: {str(error).removeprefix(f'{name}: ')}") from error
+        raise
+
+
+def check_paths(inputs: Sequence[str], output: str | None, reading: dict[str, Any]) -> None:
+    """Refuse, before anything is read, to read standard input twice or to write over what is read."""
     from calibkit.errors import OutputError
 
-    for path in inputs:
-        if output is None or path == "-" or not (Path(output).exists() and Path(path).exists()):
-            continue
-        if Path(output).samefile(path):
+    labels_file = reading.get("labels_file")
+    # PATH:KEY names a file up to its last colon, and PATH may hold one too.
+    sources = [*inputs, *([labels_file, labels_file.rpartition(":")[0]] if labels_file else [])]
+    if sources.count("-") > 1:
+        raise click.UsageError("standard input (-) can be read only once")
+    for path in sources:
+        if output is not None and _is_same_file(output, path):
             raise OutputError(f"{output}: is the input {path}; give another output path")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file; a path that leads nowhere is no other's."""
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False

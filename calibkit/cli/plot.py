@@ -7,8 +7,10 @@ import click
 from calibkit.cli.options import (
     JUDGING,
     READING,
+    check_paths,
     load_all,
-    refuse_overwriting_input,
+    model_names,
+    naming_files,
     split_options,
     with_options,
 )
@@ -24,9 +26,11 @@ def plot_command(files: tuple[str, ...], output: str, overlay: bool, **options: 
     """Reliability diagrams with per-bin intervals and the confidence histogram, side by side or overlaid."""
     from calibkit.evaluation import evaluate
     from calibkit.plots import reliability_figure, save_figure
+    from calibkit.render import sanitise
 
-    refuse_overwriting_input(output, files)
     reading, judging = split_options(options)
-    results = [evaluate(p, **judging) for p in load_all(files, reading).values()]
+    check_paths(files, output, reading)
+    with naming_files(dict(zip(model_names(files), files, strict=True))):
+        results = [evaluate(p, **judging) for p in load_all(files, reading).values()]
     save_figure(reliability_figure(results, overlay=overlay), output)
-    click.echo(f"wrote {output}")
+    click.echo(f"wrote {sanitise(output)}")

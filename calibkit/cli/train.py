@@ -1,5 +1,6 @@
 """``calibkit train`` and ``calibkit demo``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,11 @@ def train_command(out: str, *, force: bool, **options: Any) -> None:
     smoothing alone are twins: same rows, same initial weights, same batches. The folder gets weights.safetensors,
     run.json, val.npz (the calibration rows, which selected nothing) and test.npz.
     """
+    from calibkit.render import sanitise
     from calibkit.training import train_run
 
     folder = train_run(out, overwrite=force, **options)
-    click.echo(f"wrote {folder}: weights.safetensors, run.json, val.npz, test.npz")
+    click.echo(f"wrote {sanitise(str(folder))}: weights.safetensors, run.json, val.npz, test.npz")
 
 
 @click.command("demo", short_help="Train hard and smoothed twins on digits and print the verdict.")
@@ -66,10 +68,11 @@ def demo_command(out: str, *, seed: int, device: str, force: bool) -> None:
     comparison = _compare_runs(folders)
     figures = _write_figures(Path(out), comparison)
     render.print_comparison(comparison.to_dict(), Console())
-    click.echo(f"\nWrote {', '.join(map(str, (*folders, *figures)))}")
+    click.echo(f"\nWrote {', '.join(render.sanitise(str(path)) for path in (*folders, *figures))}")
     test, val = ([f"{folder}/{part}.npz" for folder in folders] for part in ("test", "val"))
-    calibration = " ".join(f"--calibrate-on {path}" for path in val)
-    click.echo(f"The same again: calibkit compare {' '.join(test)} {calibration}")
+    calibration = [word for path in val for word in ("--calibrate-on", path)]
+    command = shlex.join(["calibkit", "compare", *test, *calibration])
+    click.echo(f"The same again: {render.sanitise(command, limit=len(command))}")
     click.echo("Your own file:  calibkit evaluate FILE")
 
 

@@ -102,6 +102,9 @@ class _Column:
             values = np.frombuffer(self.numbers, dtype=np.float64).reshape(-1, self.width)
         else:
             values = np.array(self.scalars, dtype=np.str_ if self.kind == "text" else None)
+        if values.dtype == object:  # whole numbers of any length are JSON too
+            row = next(row for row, value in enumerate(self.scalars) if not -(2**63) <= value < 2**63)
+            self._refuse(self.lines[row], "holds a whole number beyond 64 bits")
         if values.dtype.kind == "f" and not np.isfinite(values).all():  # JSON has no infinity, but it has 1e999
             row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
             self._refuse(self.lines[row], "holds a number that float64 cannot")

@@ -61,7 +61,7 @@ def load(
     binary : bool
         Read a single column (n, 1) as 1-D: P(y = 1), or log-odds of class 1.
     max_bytes : int, optional
-        Refuse to unpack more; default 16 GiB.
+        Refuse to unpack more; default 16 GiB, and no more than 100 times the file's size where that is over 1 GiB.
 
     Returns
     -------

@@ -14,6 +14,9 @@ from calibkit.errors import CalibkitError, DataError, InputFormatError, LimitErr
 from calibkit.files.contents import shown
 
 DEFAULT_MAX_BYTES = 16 * 2**30
+# Real predictions are hardly ever packed this tight; archives made to exhaust memory are.
+LIKELY_RATIO = 100
+HARMLESS_BYTES = 2**30
 CHUNK = 1 << 20
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -76,11 +79,18 @@ def open_source(path: AnyPath, *, max_bytes: int | None = None) -> Iterator[Sour
         if before.st_size == 0:
             raise InputFormatError(f"{shown(name)}: the file is empty (0 bytes)")
         try:
-            yield Source(path=name, file=file, size=before.st_size, max_bytes=limit)
+            yield Source(path=name, file=file, size=before.st_size, max_bytes=_limit(max_bytes, before.st_size))
         except CalibkitError:
             _check_unchanged(name, before)  # a file that is still being written looks broken: say the cause
             raise
         _check_unchanged(name, before)
+
+
+def _limit(max_bytes: int | None, size: int) -> int:
+    """Bytes that may be unpacked: those asked for, else no more than a file of this size is likely to hold."""
+    if max_bytes is not None:
+        return max_bytes
+    return min(DEFAULT_MAX_BYTES, max(HARMLESS_BYTES, LIKELY_RATIO * size))
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def csv_contents(source: Source) -> Contents:
         except CalibkitError:
             raise
         except Exception as error:
-            _check_cells(source, header)  # the reader's own message has no line
+            _check_encoding(source, header)  # the reader's own messages have no line
+            _check_cells(source, header)
             raise error from None
 
     entries = tuple(Entry(name=name, shape=(None,), dtype="text") for name in header.names if name)
@@ -235,6 +236,18 @@ def _line_of(source: Source, header: _Header, row: int) -> int:
     """The line of a row."""
     with _long_fields():
         return next((line for number, (line, _) in enumerate(_rows(source, header)) if number == row), row + 2)
+
+
+def _check_encoding(source: Source, header: _Header) -> None:
+    """Raise for the first line that is not UTF-8."""
+    source.file.seek(header.offset)
+    for line, text in enumerate(source.file, start=2):
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputFormatError(
+                f"{source.shown} line {line}: byte {error.start} of it is not UTF-8; save the file as UTF-8"
+            ) from error
 
 
 def _check_cells(source: Source, header: _Header) -> None:

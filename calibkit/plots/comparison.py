@@ -11,9 +11,21 @@ from calibkit.plots.figures import HISTOGRAM, STRIP, share_horizontal
 from calibkit.plots.forest import SHOWN, Row, draw_forest, forest_rows, label_width
 from calibkit.plots.headings import Heading, Line, folded, legends_of, overlay_labels
 from calibkit.plots.page import BOTTOM, LEFT, POINT, RIGHT, TOP, new_page, place_axes, place_text
-from calibkit.plots.style import COLUMN, INK, LARGE, PAGE, SMALL, TEXT, TITLE, minus_signs, model_style, shown_name
+from calibkit.plots.style import (
+    COLUMN,
+    INK,
+    LARGE,
+    PAGE,
+    SMALL,
+    TEXT,
+    TITLE,
+    drawable,
+    minus_signs,
+    model_style,
+    shown_name,
+)
 from calibkit.plots.words import Subject, shared_conventions, subjects_of
-from calibkit.render import format_number, sanitise
+from calibkit.render import format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -236,7 +248,7 @@ def _verdict(sentences: Sequence[str], width: float) -> Iterator[Line]:
     """The first sentences of the verdict, as many as have room, never cut within one."""
     lines = [Line(text="", size=SMALL), Line(text="Verdict", size=TITLE, weight="bold", colour=INK)]
     for sentence in sentences:
-        more = folded(Line(text=minus_signs(sanitise(sentence)), size=TEXT, colour=INK), width)
+        more = folded(Line(text=minus_signs(drawable(sentence)), size=TEXT, colour=INK), width)
         if len(lines) > 2 and len(lines) + len(more) > _VERDICT_LINES:
             break
         lines += more

@@ -34,11 +34,16 @@ def model_style(number: int) -> tuple[str, str]:
 
 def shown_name(name: str, *, limit: int = NAME_SHOWN) -> str:
     """A model's name as a figure can show it: harmless, of bearable length, in letters that the font has."""
-    text = "".join(_letter(character) for character in sanitise(name))
+    text = drawable(name)
     if len(text) <= limit:
         return text
     half = (limit - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def drawable(text: str) -> str:
+    """A text that holds names: harmless, and in letters that the font has."""
+    return "".join(map(_letter, sanitise(text)))
 
 
 @cache
