@@ -235,7 +235,7 @@ def test_a_hostile_name_is_text_everywhere():
     assert SHOWN in text
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=200)
-    render.print_evaluation(evaluation(HOSTILE), console)
+    render.print_evaluations([evaluation(HOSTILE)], console)
     escapes = re.findall(r"\x1b\[[0-9;]*m", console.file.getvalue())
     assert len(escapes) == console.file.getvalue().count("\x1b")
     assert "\x07" not in console.file.getvalue()

@@ -11,7 +11,6 @@ from calibkit.render.results import (
     evaluations_text,
     markdown,
     print_comparison,
-    print_evaluation,
     print_evaluations,
 )
 
@@ -29,7 +28,6 @@ __all__ = [
     "plain_number",
     "print_comparison",
     "print_contents",
-    "print_evaluation",
     "print_evaluations",
     "sanitise",
     "to_json",

@@ -116,29 +116,6 @@ def comparison_text(result: Result, *, width: int | None = None) -> str:
     return document_text(comparison_document(result), width=width)
 
 
-def print_evaluation(result: Result, console: "Console") -> None:
-    """Write one evaluation to a console.
-
-    Parameters
-    ----------
-    result : mapping
-        `Evaluation.to_dict()`.
-    console : rich.console.Console
-        Decides about width and colour; NO_COLOR is respected.
-
-    Examples
-    --------
-    >>> from rich.console import Console
-    >>> settings = {"n_bins": 15, "binning": "uniform", "edges": "right"}
-    >>> result = {"name": "hard", "n": 250, "n_classes": 10, "view": "top-label", "settings": settings,
-    ...           "metrics": {"nll": {"value": 0.236, "low": None, "high": None}}}
-    >>> print_evaluation(result, Console(color_system=None, width=80))
-    hard: 250 rows, 10 classes, top-label view
-    ...
-    """
-    print_document(evaluation_document(result), console)
-
-
 def print_evaluations(results: Sequence[Result], console: "Console") -> None:
     """Write several evaluations to a console, side by side.
 
