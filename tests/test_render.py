@@ -334,7 +334,7 @@ def test_temperatures_of_different_sources_are_told_apart():
 @pytest.mark.parametrize(
     ("show", "result"),
     [
-        (render.print_evaluation, evaluation()),
+        (render.print_evaluations, [evaluation()]),
         (render.print_evaluations, [evaluation(), evaluation("smooth")]),
         (render.print_comparison, comparison()),
     ],
