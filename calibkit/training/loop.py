@@ -20,6 +20,7 @@ from calibkit.training.tensors import check_labels, check_logits, check_smoothin
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
+MAX_EPOCHS = 1_000_000
 STEPS_BETWEEN_CHECKS = 100
 KEPT: dict[Criterion, str] = {
     "nll": "epoch of lowest validation NLL",
@@ -107,7 +108,7 @@ def fit(
     (3, 0.1985)
     """
     check_smoothing(smoothing)
-    check_int(epochs, option="epochs", low=1)
+    check_int(epochs, option="epochs", low=1, high=MAX_EPOCHS)
     check_seed(seed)
     chosen = _criterion(criterion, validation_loader)
     place = resolve_device(device)

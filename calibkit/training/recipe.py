@@ -19,7 +19,7 @@ from calibkit.training.devices import limited_threads, resolve_device
 from calibkit.training.folder import open_folder, refuse_replacing, require_safetensors, write_run
 from calibkit.training.history import CRITERIA, Criterion, FitResult
 from calibkit.training.inference import predict
-from calibkit.training.loop import check_lr, check_weight_decay, fit
+from calibkit.training.loop import MAX_EPOCHS, check_lr, check_weight_decay, fit
 from calibkit.training.networks import check_hidden, mlp
 from calibkit.training.tensors import check_smoothing
 
@@ -49,7 +49,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_hidden(self.hidden)
-        check_int(self.epochs, option="epochs", low=1)
+        check_int(self.epochs, option="epochs", low=1, high=MAX_EPOCHS)
         check_int(self.batch_size, option="batch_size", low=1)
         check_int(self.threads, option="threads", low=1)
         check_lr(self.lr)

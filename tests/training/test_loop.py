@@ -265,3 +265,8 @@ def test_cuda_without_cuda_never_trains_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(OptionError, match="no CUDA device"):
         train(device="cuda")
+
+
+def test_epochs_have_an_end():
+    with pytest.raises(OptionError, match="1,000,000"):
+        fit(nn.Linear(2, 3), [], epochs=10**20, device="cpu")
