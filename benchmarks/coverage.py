@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.coverage`` prints Markdown tables; ``--repetitions`` sets how long it takes. Entries are
 coverages in % of nominal 95 % intervals, and in brackets their mean widths, for the sample sizes in the heading.
-Samples that are refused an interval (one group that holds most of the rows) do not count.
+Samples that have no interval (groups that hold most rows, or too few misses; two models that agree on every row) do
+not count: "given" is the share that has one, "-" stands where none has.
 """
 
 import argparse
@@ -12,34 +13,43 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
+from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.samples import (
+    LEVEL,
+    Sample,
+    bracket_sample,
+    brier,
+    gap_sample,
+    grouped_bracket_sample,
+    grouped_mean_sample,
+    log_score,
+    mean_sample,
+    paired_sample,
+    paired_t_sample,
+    whisker_sample,
+    wilson_sample,
+)
 from benchmarks.worlds import (
-    POPULATION,
     POSITIVE,
+    SAID,
+    SATURATED,
     TOP_LABEL,
-    Floats,
-    Rows,
     World,
-    dependent_sample,
+    certain_world,
     forecasts,
-    group_sizes,
     make_world,
     second_opinion,
 )
-from calibkit.bracket import bracket_interval, chance, paired_bracket
-from calibkit.intervals import mean_interval, paired_t, wilson_interval
 
-LEVEL = 0.95
 SIZES = (300, 1_000, 10_000)
+# Small files are where misses are few.
+CERTAIN_SIZES = (20, 50, 100, 300, 1_000, 10_000)
+GROUPS = (10, 30, 200)
 BINS = (5, 15, 50)
 ERRORS = (0.0, 0.01, 0.03, 0.10)
-# Enough to place a p-value on the right side of 2.5 %, which is all that the bracket asks.
-NULL_DRAWS = 200
-
-Sample = Callable[[np.random.Generator], tuple[float | None, float | None, float | None]]
 
 
 @dataclass(slots=True)
@@ -50,11 +60,13 @@ class Cell:
     truth: float
     hits: int = 0
     n: int = 0
+    drawn: int = 0
     width: float = 0.0
     rejections: int = 0
 
     def run(self, sample: Sample, repetitions: int, rng: np.random.Generator) -> "Cell":
         """Draw intervals (low, high, p-value) and count."""
+        self.drawn = repetitions
         for _ in range(repetitions):
             low, high, p_value = sample(rng)
             if low is None or high is None:
@@ -81,23 +93,32 @@ class Report:
     """Every cell of a run, for the tables and for the list of the worst."""
 
     repetitions: int
-    rng: np.random.Generator
+    seed: int
     cells: list[Cell] = field(default_factory=list)
 
     def cell(self, name: str, truth: float, sample: Sample) -> Cell:
-        """Simulate a cell and keep it."""
-        self.cells.append(Cell(name, truth).run(sample, self.repetitions, self.rng))
+        """Simulate a cell and keep it; its draws depend on its name, not on the cells before it."""
+        rng = np.random.default_rng([self.seed, crc32(name.encode())])
+        self.cells.append(Cell(name, truth).run(sample, self.repetitions, rng))
         return self.cells[-1]
 
     def worst(self, number: int) -> list[Cell]:
-        """The cells of lowest coverage."""
-        return sorted(self.cells, key=lambda cell: cell.coverage)[:number]
+        """The cells of lowest coverage, of those that gave an interval to at least half of their samples."""
+        given = [cell for cell in self.cells if cell.n >= cell.drawn / 2]
+        return sorted(given, key=lambda cell: cell.coverage)[:number]
 
 
 def entry(cells: list[Cell]) -> str:
     """One table entry: coverages and widths over the sample sizes."""
-    coverages = " ".join(f"{100 * cell.coverage:.1f}" for cell in cells)
-    return f"{coverages} ({' '.join(f'{cell.width / cell.n:.3f}'.lstrip('0') for cell in cells)})"
+    coverages = " ".join(f"{100 * cell.coverage:.1f}" if cell.n else "-" for cell in cells)
+    widths = " ".join(f"{cell.width / cell.n:.3f}".lstrip("0") if cell.n else "-" for cell in cells)
+    given = f"; given {' '.join(f'{100 * cell.n / cell.drawn:.0f}' for cell in cells)}"
+    return f"{coverages} ({widths})" + (given if any(cell.n < cell.drawn for cell in cells) else "")
+
+
+def rejections(cells: list[Cell]) -> str:
+    """How often each p-value was at most 5 %, in %."""
+    return " ".join(f"{100 * cell.rejected:.1f}" if cell.n else "-" for cell in cells)
 
 
 def print_table(title: str, head: tuple[str, ...], lines: Iterator[tuple[str, ...]]) -> None:
@@ -105,113 +126,6 @@ def print_table(title: str, head: tuple[str, ...], lines: Iterator[tuple[str, ..
     print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for line in lines:
         print(f"| {' | '.join(line)} |", flush=True)
-
-
-# One sample of each interval ------------------------------------------------------------------------------------------
-
-
-def draw(world: World, n: int, rng: np.random.Generator) -> tuple[Rows, NDArray[np.bool_]]:
-    """Independent rows and their outcomes."""
-    rows = rng.integers(POPULATION, size=n)
-    return rows, rng.random(n) < world.accuracy[rows]
-
-
-def bracket_sample(world: World, n: int) -> Sample:
-    """The bracket interval, and the p-value of the chance test."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, float]:
-        table = world.table(*draw(world, n, rng))
-        null = chance(table, rng=rng, n_draws=NULL_DRAWS)
-        low, high, _ = bracket_interval(table, level=LEVEL, chance=null)
-        return low, high, null.p_value
-
-    return sample
-
-
-def grouped_bracket_sample(world: World, n: int, n_groups: int, *, equal: bool) -> Sample:
-    """The bracket interval of dependent rows."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, None]:
-        rows = world.binned(*dependent_sample(world, group_sizes(n_groups, n, rng, equal=equal), rng))
-        null = chance(rows.table, rng=rng, n_draws=NULL_DRAWS)
-        low, high, _ = bracket_interval(rows, level=LEVEL, chance=null)
-        return low, high, None
-
-    return sample
-
-
-def paired_outcomes(first: World, second: World, n: int, rng: np.random.Generator) -> tuple[Rows, Any, Any]:
-    """The same rows judged by two models that share most of their luck."""
-    rows, luck = rng.integers(POPULATION, size=n), rng.random(n)
-    other = np.where(rng.random(n) < 0.8, luck, rng.random(n))
-    return rows, luck < first.accuracy[rows], other < second.accuracy[rows]
-
-
-def paired_sample(first: World, second: World, n: int) -> Sample:
-    """The paired bracket."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, float | None]:
-        rows, right, other = paired_outcomes(first, second, n, rng)
-        found = paired_bracket(first.binned(rows, right), second.binned(rows, other), level=LEVEL)
-        return found.low, found.high, found.p_value
-
-    return sample
-
-
-def log_score(confidence: Floats, outcome: NDArray[Any]) -> Floats:
-    """NLL of the top label against nine equal others: heavy-tailed where a confident model errs."""
-    certain = np.clip(confidence, 1e-6, 1 - 1e-6)
-    return np.where(outcome, -np.log(certain), -np.log((1 - certain) / 9))
-
-
-def brier(confidence: Floats, outcome: NDArray[Any]) -> Floats:
-    """Squared error of the binary event."""
-    return np.asarray((confidence - outcome) ** 2)
-
-
-def mean_sample(world: World, n: int, score: Callable[..., Floats], *, weighted: bool = False) -> Sample:
-    """The t interval of a mean."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, None]:
-        rows, outcome = draw(world, n, rng)
-        weights = rng.gamma(1.0, size=n) if weighted else None
-        found = mean_interval(score(world.confidence[rows], outcome), level=LEVEL, weights=weights)
-        return found.low, found.high, None
-
-    return sample
-
-
-def grouped_mean_sample(world: World, n: int, n_groups: int, *, equal: bool) -> Sample:
-    """The t interval of a mean of dependent rows."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, None]:
-        rows, outcome, groups = dependent_sample(world, group_sizes(n_groups, n, rng, equal=equal), rng)
-        found = mean_interval(brier(world.confidence[rows], outcome), level=LEVEL, groups=groups)
-        return found.low, found.high, None
-
-    return sample
-
-
-def wilson_sample(world: World, n: int) -> Sample:
-    """The Wilson interval of the accuracy."""
-
-    def sample(rng: np.random.Generator) -> tuple[float, float, None]:
-        low, high = wilson_interval(float(draw(world, n, rng)[1].mean()), n, level=LEVEL)
-        return float(low), float(high), None
-
-    return sample
-
-
-def paired_t_sample(first: World, second: World, n: int, score: Callable[..., Floats]) -> Sample:
-    """The paired t interval of a difference of means."""
-
-    def sample(rng: np.random.Generator) -> tuple[float | None, float | None, float | None]:
-        rows, right, other = paired_outcomes(first, second, n, rng)
-        ours, theirs = score(first.confidence[rows], right), score(second.confidence[rows], other)
-        found = paired_t(ours, theirs, level=LEVEL)
-        return found.low, found.high, found.p_value
-
-    return sample
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -228,8 +142,7 @@ def bracket_lines(report: Report, kinds: tuple[str, ...]) -> Iterator[tuple[str,
                 continue
             name = f"bracket, {kind}, {n_bins} bins, {shape}, ECE {error}"
             cells = [report.cell(f"{name}, n = {n}", world.error, bracket_sample(world, n)) for n in SIZES]
-            size = " ".join(f"{100 * cell.rejected:.1f}" for cell in cells)
-            entries.append(entry(cells) + (f"; size {size}" if error == 0 else ""))
+            entries.append(entry(cells) + (f"; size {rejections(cells)}" if error == 0 else ""))
         yield kind, str(n_bins), shape, *entries
 
 
@@ -258,8 +171,37 @@ def paired_lines(report: Report) -> Iterator[tuple[str, ...]]:
         title = f"paired bracket, {kind}, {n_bins} bins, {names[0]} - {names[1]}"
         truth = first.error - second.error
         cells = [report.cell(f"{title}, n = {n}", truth, paired_sample(first, second, n)) for n in SIZES]
-        rejected = " ".join(f"{100 * cell.rejected:.1f}" for cell in cells)
-        yield kind, str(n_bins), *names, entry(cells), rejected
+        yield kind, str(n_bins), *names, entry(cells), rejections(cells)
+
+
+def certain_lines(report: Report) -> Iterator[tuple[str, ...]]:
+    """ECE of forecasts near 0 and 1, whose misses are rare or absent in a sample."""
+    for kind in (*SATURATED, *SAID):
+        world = certain_world(kind)
+        cells = [report.cell(f"bracket, {kind}, n = {n}", world.error, bracket_sample(world, n)) for n in CERTAIN_SIZES]
+        truth = float(np.mean(world.confidence - world.accuracy))
+        gaps = [report.cell(f"gap, {kind}, n = {n}", truth, gap_sample(world, n)) for n in CERTAIN_SIZES]
+        yield kind, f"{world.error:.4f}", entry(cells), entry(gaps)
+
+
+def certain_pair_lines(report: Report) -> Iterator[tuple[str, ...]]:
+    """Difference of ECE of such forecasts."""
+    pairs = (
+        ("saturated network, accuracy .99", "saturated network, accuracy .99"),
+        ("saturated network, accuracy .99", "saturated network, calibrated"),
+        ("saturated network, accuracy .99", "saturated network, accuracy .999"),
+        ("1.0, accuracy .98", "1.0, all right"),
+        ("1.0, accuracy .98", ".98, accuracy .95"),
+        ("1.0/.99/.9, accuracy .98/.96/.9", "1.0/.99/.9, calibrated"),
+        ("1.0/.99/.9, accuracy .98/.96/.9", "1.0/.99/.9, accuracy .98/.96/.9"),
+        (".95/.8/.6, accuracy 1/.99/.9", "1.0/.99/.9, accuracy .9/.8/.7"),
+    )
+    for pair in pairs:
+        first, second = (certain_world(name) for name in pair)
+        truth = first.error - second.error
+        title = f"paired bracket, {pair[0]} - {pair[1]}"
+        cells = [report.cell(f"{title}, n = {n}", truth, paired_sample(first, second, n)) for n in CERTAIN_SIZES]
+        yield *pair, entry(cells), rejections(cells)
 
 
 def mean_lines(report: Report) -> Iterator[tuple[str, ...]]:
@@ -284,42 +226,74 @@ def mean_lines(report: Report) -> Iterator[tuple[str, ...]]:
 
 
 def group_lines(report: Report) -> Iterator[tuple[str, ...]]:
-    """Dependent rows: 10, 30 and 200 groups."""
-    numbers = (10, 30, 200)
+    """Dependent rows: 10, 30 and 200 groups that are luckier or unluckier than their forecasts."""
     for kind, equal, error in product((TOP_LABEL[0], "positive, balanced"), (True, False), (0.0, 0.03, 0.10)):
         world = make_world(forecasts(kind), "one sign", error)
         assert world is not None
-        where = f"{kind}, {'equal' if equal else 'Pareto'} groups, ECE {error}"
-        brackets, means = (
-            [report.cell(f"{name}, {where}, G = {g}", truth, make(world, 2_000, g, equal=equal)) for g in numbers]
-            for name, truth, make in (
-                ("grouped bracket", world.error, grouped_bracket_sample),
-                ("grouped t, Brier", world.mean(brier), grouped_mean_sample),
-            )
-        )
-        yield kind, "equal" if equal else "Pareto", f"{error:g}", entry(brackets), entry(means)
+        sizes = "equal" if equal else "Pareto"
+        yield kind, sizes, f"{error:g}", *group_entries(report, world, f"{kind}, {sizes}, ECE {error:g}", equal=equal)
+
+
+def whole_group_lines(report: Report) -> Iterator[tuple[str, ...]]:
+    """Dependent rows whose groups fail as a whole."""
+    worlds = {
+        f"{kind}, ECE {error:g}": make_world(forecasts(kind), "one sign", error)
+        for kind, error in product((TOP_LABEL[0], "positive, balanced"), (0.0, 0.10))
+    }
+    worlds |= {name: certain_world(name) for name in ("saturated network, accuracy .99", ".98, accuracy .95")}
+    for (name, world), shared in product(worlds.items(), (1.0, 0.5)):
+        assert world is not None
+        title = f"{name}, {shared:.0%} shared"
+        yield name, f"{shared:.0%}", *group_entries(report, world, title, equal=True, shared=shared)
+
+
+def group_entries(
+    report: Report, world: World, title: str, *, equal: bool, shared: float | None = None
+) -> Iterator[str]:
+    """Bracket, whiskers and a mean."""
+    options: dict[str, Any] = {"equal": equal, "shared": shared}
+    for name, truth, make in (
+        ("grouped bracket", world.error, grouped_bracket_sample),
+        ("grouped whiskers", 0.0, whisker_sample),
+        ("grouped t, Brier", world.mean(brier), grouped_mean_sample),
+    ):
+        cells = [report.cell(f"{name}, {title}, G = {g}", truth, make(world, 2_000, g, **options)) for g in GROUPS]
+        yield entry(cells)
+
+
+def tables(report: Report) -> Iterator[tuple[str, tuple[str, ...], Iterator[tuple[str, ...]]]]:
+    """Title, columns and lines of every table."""
+    many = " / ".join(f"{n:,}" for n in CERTAIN_SIZES)
+    groups = tuple(f"{name}, G = {' / '.join(map(str, GROUPS))}" for name in ("bracket", "whisker of a bin", "Brier"))
+    columns: tuple[str, ...] = ("forecasts", "bins", "gaps", *(f"ECE {e:g}" for e in ERRORS))
+    yield "ECE: bracket, and size of the chance test at 5 %", columns, bracket_lines(report, TOP_LABEL + POSITIVE)
+    columns = ("forecasts", "true ECE", f"bracket, n = {many}", "gap, the same n")
+    yield "ECE of forecasts near 0 and 1, whose misses are few or none", columns, certain_lines(report)
+    columns = ("forecasts", "bins", "model", "reference", "coverage", "p <= .05, %")
+    yield "Difference of ECE: paired bracket", columns, paired_lines(report)
+    columns = ("model", "reference", f"coverage, n = {many}", "p <= .05, %")
+    yield "Difference of ECE of forecasts near 0 and 1", columns, certain_pair_lines(report)
+    yield "Means, fractions, paired means", ("forecasts", "interval", "coverage"), mean_lines(report)
+    yield "Dependent rows: 2,000 in G groups", ("forecasts", "sizes", "ECE", *groups), group_lines(report)
+    title = "Dependent rows whose groups fail as a whole: 2,000 in G equal groups"
+    yield title, ("forecasts", "shared luck", *groups), whole_group_lines(report)
 
 
 def main() -> None:
     """Simulate, print every table, then the worst cells."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=200, help="samples a cell (200: about three minutes)")
+    parser.add_argument("--repetitions", type=int, default=200, help="samples a cell")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tables", default="", help="a part of a title: only tables whose title holds it")
     options = parser.parse_args()
-    report = Report(options.repetitions, np.random.default_rng(options.seed))
+    report = Report(options.repetitions, options.seed)
     start = time.perf_counter()
-    sizes = " / ".join(f"{n:,}" for n in SIZES)
     error = 100 * (LEVEL * (1 - LEVEL) / report.repetitions) ** 0.5
-    print(f"{report.repetitions} samples a cell, standard error {error:.1f} points; n = {sizes}")
-    columns = ("forecasts", "bins", "gaps", *(f"ECE {e:g}" for e in ERRORS))
-    print_table(
-        "ECE: bracket, and size of the chance test at 5 %", columns, bracket_lines(report, TOP_LABEL + POSITIVE)
-    )
-    columns = ("forecasts", "bins", "model", "reference", "coverage", "p <= .05, %")
-    print_table("Difference of ECE: paired bracket", columns, paired_lines(report))
-    print_table("Means, fractions, paired means", ("forecasts", "interval", "coverage"), mean_lines(report))
-    columns = ("forecasts", "sizes", "ECE", "bracket, G = 10 / 30 / 200", "Brier, G = 10 / 30 / 200")
-    print_table("Dependent rows: 2,000 in G groups", columns, group_lines(report))
+    sizes = " / ".join(f"{n:,}" for n in SIZES)
+    print(f"{report.repetitions} samples a cell, standard error {error:.1f} points; n = {sizes} unless said otherwise")
+    for title, columns, lines in tables(report):
+        if options.tables in title:
+            print_table(title, columns, lines)
     print(f"\n### The 15 lowest of {len(report.cells)} coverages\n")
     for cell in report.worst(15):
         print(f"- {100 * cell.coverage:.1f} %: {cell.name}")

@@ -20,6 +20,25 @@ POPULATION = 40_000
 TOP_LABEL = ("top-label, k = 10", "top-label, k = 2", "top-label, k = 100")
 POSITIVE = ("positive, balanced", "positive, middling", "positive, rare")
 
+# Forecasts near 0 or 1, where most samples show few misses or none: (forecast, true probability) of each share.
+SATURATED = {
+    "saturated network, calibrated": None,
+    "saturated network, accuracy .99": 0.99,
+    "saturated network, accuracy .999": 0.999,
+    "rare events, said too rare": 0.005,
+}
+SAID = {
+    "1.0, all right": ((1.0, 1.0, 1.0),),
+    "1.0, accuracy .98": ((1.0, 1.0, 0.98),),
+    ".9999, accuracy .999": ((1.0, 0.9999, 0.999),),
+    ".98, accuracy .95": ((1.0, 0.98, 0.95),),
+    ".9, accuracy .99": ((1.0, 0.9, 0.99),),
+    "1.0/.99/.9, calibrated": ((0.5, 1.0, 1.0), (0.3, 0.99, 0.99), (0.2, 0.9, 0.9)),
+    "1.0/.99/.9, accuracy .98/.96/.9": ((0.5, 1.0, 0.98), (0.3, 0.99, 0.96), (0.2, 0.9, 0.9)),
+    "1.0/.99/.9, accuracy .9/.8/.7": ((0.5, 1.0, 0.9), (0.3, 0.99, 0.8), (0.2, 0.9, 0.7)),
+    ".95/.8/.6, accuracy 1/.99/.9": ((0.5, 0.95, 1.0), (0.3, 0.8, 0.99), (0.2, 0.6, 0.9)),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -107,6 +126,21 @@ def make_world(confidence: Floats, shape: str, error: float, n_bins: int = 15) -
     return scaled(low)
 
 
+def certain_world(name: str) -> World:
+    """A world of `SATURATED` or `SAID`."""
+    if name in SAID:
+        sizes = [round(share * POPULATION) for share, _, _ in SAID[name]]
+        confidence, accuracy = (np.repeat([row[i] for row in SAID[name]], sizes) for i in (1, 2))
+    else:
+        confidence = 1 - np.geomspace(3e-3, 1e-6, POPULATION)
+        rate = SATURATED[name]
+        if name.startswith("rare"):
+            confidence = (1 - confidence)[::-1]
+        accuracy = confidence if rate is None else np.full(POPULATION, rate)
+    edges = bin_edges(confidence, Binning())
+    return World(confidence=confidence, accuracy=accuracy, edges=edges, index=assign_bins(confidence, edges))
+
+
 def second_opinion(confidence: Floats) -> Floats:
     """Another model's confidences on the same rows: as many of each size, in a correlated order."""
     noise = np.random.default_rng(7).normal(scale=0.15 * POPULATION, size=POPULATION)
@@ -122,11 +156,19 @@ def group_sizes(n_groups: int, n: int, rng: np.random.Generator, *, equal: bool)
     return np.asarray(np.maximum(1, np.rint(n * share / share.sum())), dtype=np.int64)
 
 
-def dependent_sample(world: World, sizes: Rows, rng: np.random.Generator) -> tuple[Rows, NDArray[np.bool_], Rows]:
-    """Rows, outcomes and groups: a group's rows have similar forecasts, and are all luckier or all unluckier."""
+def dependent_sample(
+    world: World, sizes: Rows, rng: np.random.Generator, *, shared: float | None = None
+) -> tuple[Rows, NDArray[np.bool_], Rows]:
+    """Rows, outcomes and groups: a group's rows have similar forecasts, and are all luckier or all unluckier.
+
+    With `shared`, a group has one luck, which decides this share of its rows: it fails as a whole, or not at all.
+    """
     groups = np.repeat(np.arange(len(sizes)), sizes)
     place = rng.random(len(sizes))[groups] + 0.1 * rng.random(len(groups))
     rows = (place % 1.0 * POPULATION).astype(np.int64)  # the population is sorted
-    luck = rng.choice([-0.7, 0.7], len(sizes))[groups]
     accuracy = world.accuracy[rows]
+    if shared is not None:
+        luck = np.where(rng.random(len(rows)) < shared, rng.random(len(sizes))[groups], rng.random(len(rows)))
+        return rows, luck < accuracy, groups
+    luck = rng.choice([-0.7, 0.7], len(sizes))[groups]
     return rows, rng.random(len(rows)) < accuracy + luck * np.minimum(accuracy, 1 - accuracy), groups

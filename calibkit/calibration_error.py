@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibkit._checks import check_choice, check_level
-from calibkit._numerics import Floats, Integers
+from calibkit._numerics import Floats, Integers, group_codes, sums_by
 from calibkit.binning import Binning, BinTable
+from calibkit.bracket import BinnedRows
 from calibkit.intervals import wilson_interval
 from calibkit.predictions import Predictions
 from calibkit.views import View, score_and_bin
@@ -67,8 +68,13 @@ def calibration_error(tables: tuple[BinTable, ...], *, norm: Norm) -> float:
     return float(np.mean([_ERRORS[norm](table) for table in tables]))
 
 
-def curve_of(table: BinTable, view: str, *, level: float | None) -> ReliabilityCurve:
-    """The reliability curve of a bin table, with Wilson intervals at a level (of the effective count with weights).
+def curve_of(
+    table: BinTable, view: str, *, level: float | None, rows: BinnedRows | None = None, weights: Floats | None = None
+) -> ReliabilityCurve:
+    """The reliability curve of a bin table, with Wilson intervals at a level.
+
+    Intervals are those of the effective count ``(sum w)^2 / sum w^2`` of a bin. With `rows` that have groups (and with
+    their `weights`, if any), w is the total of a group in the bin: its rows count as one, however dependent they are.
 
     Examples
     --------
@@ -79,9 +85,9 @@ def curve_of(table: BinTable, view: str, *, level: float | None) -> ReliabilityC
     """
     low = high = None
     if level is not None:
-        filled = table.count > 0
         size = np.zeros(len(table.count))
-        np.divide(table.weight**2, table.weight_squared, out=size, where=filled)
+        squares = table.weight_squared if rows is None else _squares_of_units(rows, weights)
+        np.divide(table.weight**2, squares, out=size, where=table.count > 0)
         low, high = wilson_interval(np.clip(table.accuracy, 0, 1), size, level=level)
     return ReliabilityCurve(
         view=view,
@@ -222,6 +228,17 @@ def reliability_curve(
         predictions, view=view, binning=Binning(n_bins=n_bins, strategy=binning, edges=edges), keep_rows=False
     )
     return curve_of(binned.reliability, binned.reliability_view, level=level)
+
+
+def _squares_of_units(rows: BinnedRows, weights: Floats | None) -> Floats:
+    """Per bin, the sum of the squared weights of its independent units: rows, or a group's rows together."""
+    if rows.groups is None:
+        return rows.table.weight_squared
+    codes, _ = group_codes(rows.groups)
+    b = len(rows.table.count)
+    cells, place = np.unique(codes * b + rows.index, return_inverse=True)
+    totals = sums_by(place, np.ones(len(place)) if weights is None else weights, len(cells))
+    return sums_by(cells % b, totals**2, b)
 
 
 def _l1(table: BinTable) -> float:

@@ -105,6 +105,19 @@ class Evaluation:
 CHANCE = ("mean", "p95", "p_value")
 
 
+def _curve(scored: Scored, settings: Settings) -> ReliabilityCurve:
+    """The reliability curve; grouped rows have whiskers only where each row's bin is known."""
+    binned, predictions = scored.binned, scored.predictions
+    known = predictions.groups is None or binned.rows is not None
+    return curve_of(
+        binned.reliability,
+        binned.reliability_view,
+        level=settings.confidence_level if known else None,
+        rows=binned.rows,
+        weights=predictions.weights,
+    )
+
+
 def estimate_dict(estimate: Estimate) -> dict[str, Any]:
     """An estimate as plain JSON."""
     return {key: plain_number(getattr(estimate, key)) for key in ("value", "low", "high")}
@@ -194,7 +207,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     predictions, binned, level = scored.predictions, scored.binned, settings.confidence_level
     offered = None if level is None else why_no_ece_interval(scored, settings)
     null = None
-    if level is not None and offered is None and len(predictions) > 0:
+    if level is not None and offered is None and predictions.groups is None and len(predictions) > 0:
         null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
     metrics, reasons = _estimates(scored, settings, null)
     verdict = None
@@ -220,7 +233,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         settings=_settings_dict(predictions, settings),
         metrics=metrics,
         absent=absent,
-        reliability=curve_of(binned.reliability, binned.reliability_view, level=level),
+        reliability=_curve(scored, settings),
         chance=null,
         verdict=verdict,
         notes=tuple(dict.fromkeys((*notes, *_absent_note(absent)))),
@@ -256,7 +269,7 @@ def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Setti
         value = weighted_mean(rows, weights)
         low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
         return Estimate(value=value, low=float(low), high=float(high))
-    interval = mean_interval(rows, level=level, weights=weights, groups=groups)
+    interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=rows.dtype == np.bool_)
     if interval.reason is not None:
         reasons.append(f"No interval for {name}: {interval.reason}.")
     if interval.note is not None:
@@ -284,14 +297,16 @@ def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) ->
         level=settings.confidence_level,
         weights=predictions.weights,
         groups=predictions.groups,
+        binary=True,
     )
     return replace(_within_bounds("gap", interval), value=value)
 
 
 def _ece(value: float, scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
-    if null is None or scored.binned.rows is None or settings.confidence_level is None:
+    rows = scored.binned.rows
+    if rows is None or settings.confidence_level is None or why_no_ece_interval(scored, settings) is not None:
         return Estimate(value=value)
-    low, high, reason = bracket_interval(scored.binned.rows, level=settings.confidence_level, chance=null)
+    low, high, reason = bracket_interval(rows, level=settings.confidence_level, chance=null)
     if reason is not None:
         reasons.append(f"No interval for ECE: {reason}.")
     return Estimate(value=value, low=low, high=high)

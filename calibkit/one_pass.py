@@ -19,6 +19,7 @@ from calibkit.views import Binned, View, score_and_bin
 Rng = int | np.random.Generator
 
 FEW_ROWS = 100
+LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,16 +127,31 @@ def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
     return None if cause is None else f"No interval for ECE: its coverage has not been shown for {cause}."
 
 
+def _what_may_be_a_mistake(scored: Scored) -> Iterator[str]:
+    """Input that is allowed and rarely meant: said first, and only from what no honest model shows."""
+    predictions, scores = scored.predictions, scored.scores
+    if predictions.logits is not None and predictions.logits.ndim == 2:
+        first = np.asarray(predictions.logits[:LOOKED_AT], dtype=np.float64)
+        if len(first) and first.min() >= 0 and np.allclose(first.sum(axis=1), 1, atol=1e-3):
+            yield "These logits are rows in [0, 1] that sum to 1: if they are probabilities, read them as probs."
+    labels, k = predictions.labels, predictions.n_classes
+    if labels is None or k is None or k < 3 or len(labels) < k:
+        return
+    if labels.min() > 0 and scores.correct.mean() < 1 / k:
+        yield "Label 0 never occurs and accuracy is below chance: do the labels count from 1 (label_base=1)?"
+
+
 def what_the_pass_saw(scored: Scored) -> Iterator[str]:
     """What the pass saw that a reader should know."""
     predictions, scores = scored.predictions, scored.scores
+    yield from _what_may_be_a_mistake(scored)
     labels = predictions.labels
     if len(predictions) == 0:
         yield "No rows: no metric is defined, each is nan."
     elif labels is not None and len(labels) > 1 and (labels == labels[0]).all():
         yield f"Every label is class {labels[0]}: the other classes never occur."
     if 0 < len(predictions) < FEW_ROWS:
-        yield f"Fewer than {FEW_ROWS} rows: intervals of scores as skewed as NLL cover less than they say."
+        yield f"Fewer than {FEW_ROWS} rows: intervals of skewed scores cover less than they say."
     if scores.n_ties:
         chosen = "class 0" if predictions.is_binary else "the lowest class index"
         yield f"{scores.n_ties:,} rows tie for the most probable class; {chosen} counts as predicted."
@@ -153,3 +169,4 @@ def what_the_pass_saw(scored: Scored) -> Iterator[str]:
     if predictions.groups is not None:
         units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
         yield f"Dependent rows: intervals use G = {units.count:,} groups, G_eff = {units.effective:,.1f}."
+        yield "No chance level of ECE: rows of a group are dependent."

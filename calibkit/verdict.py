@@ -30,8 +30,10 @@ def model_sentence(
     if direction is None:
         return "Miscalibrated without one direction: see the diagram."
     span = f"ECE {format_number(ece.low)} to {format_number(ece.high)}"
+    if view == "positive":
+        return f"P(y = 1) is too {'high' if gap.value > 0 else 'low'} on average: {span}."
     if temperature is None:
-        return f"{direction} on average: {span}.{_in_view(gap, view)}"
+        return f"{direction} on average: {span}."
     return f"{direction}: {span}, T* {format_number(temperature.value)}."
 
 
@@ -44,13 +46,12 @@ def _agrees(temperature: Temperature, *, over: bool) -> bool:
     return temperature.low > 1 if over else temperature.high < 1
 
 
-def _in_view(gap: Estimate, view: str) -> str:
-    """What the direction means for the probability of an event."""
-    return f" (P(y = 1) is too {'high' if gap.value > 0 else 'low'}.)" if view == "positive" else ""
-
-
 def _nothing_detected(high: float, view: str, chance: Chance | None) -> str:
-    floor = "" if chance is None else f" (This test set could not show less than {format_number(chance.p95)}.)"
+    floor = (
+        ""
+        if chance is None or chance.p95 == 0
+        else f" (This test set could not show less than {format_number(chance.p95)}.)"
+    )
     return f"No miscalibration detected in the {view} view; ECE is at most {format_number(high)}.{floor}"
 
 

@@ -63,12 +63,17 @@ def loop_parts(confidence, correct, n_bins, errors=None):
     return theta, se, low, high
 
 
+def unseen(se, n):
+    """The standard error that allows for misses not seen: 4 pseudo-rows, fading as the variance outgrows 30 misses."""
+    return math.sqrt(se**2 + 4 / (n + 4) ** 2 / (1 + n**2 * se**2 / 30))
+
+
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
 @pytest.mark.parametrize(("n", "n_bins"), [(2, 15), (40, 5), (300, 15), (300, 60), (4_000, 15)])
 def test_the_interval_is_its_formula(n, n_bins, level):
     confidence, correct = over_confident(n, seed=n)
     theta, se, bias_low, bias_high = loop_parts(confidence, correct, n_bins)
-    z = NORMAL.inv_cdf((1 + level) / 2)
+    z, se = NORMAL.inv_cdf((1 + level) / 2), unseen(se, n)
     rows = rows_of(confidence, correct, n_bins)
     expected = max(0.0, theta - bias_high - z * se), min(1.0, max(0.0, theta - bias_low + z * se))
     low, high, reason = bracket_interval(rows.table, level=level, chance=REJECTED)
@@ -108,11 +113,31 @@ def test_ends_are_ordered_and_within_bounds_for_any_rows():
                 assert 0 <= low <= high <= 1
 
 
-def test_a_model_that_is_certain_and_right_has_the_interval_zero():
-    table = rows_of(np.ones(50), np.ones(50, bool)).table
+@pytest.mark.parametrize("n", [20, 50, 300, 5_000])
+def test_a_model_that_is_certain_and_right_may_yet_miss(n):
+    table = rows_of(np.ones(n), np.ones(n, bool)).table
     null = chance(table, rng=np.random.default_rng(0))
     assert (null.mean, null.p95, null.p_value) == (0.0, 0.0, 1.0)
-    assert bracket_interval(table, level=0.95, chance=null) == (0.0, 0.0, None)
+    low, high, reason = bracket_interval(table, level=0.95, chance=null)
+    assert (low, reason) == (0.0, None)
+    # The exact bound of a rate of which no case was seen in n rows: 1 - .025^(1/n), 3.7/n.
+    exact = stats.binomtest(0, n).proportion_ci(0.95, method="exact").high
+    assert high == pytest.approx(exact, rel=0.1)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.95, 0.99])
+def test_what_was_not_seen_is_within_reach_at_every_level(level):
+    # A true rate just beyond the upper end would show no miss in less than 1 - level of the samples.
+    table = rows_of(np.ones(200), np.ones(200, bool)).table
+    _, high, _ = bracket_interval(table, level=level)
+    assert (1 - high) ** 200 < 1 - level
+
+
+def test_many_misses_leave_nothing_unseen():
+    confidence, correct = over_confident(20_000)
+    theta, se, _, bias_high = loop_parts(confidence, correct, 15)
+    low, _, _ = bracket_interval(rows_of(confidence, correct), level=0.95)
+    assert low == pytest.approx(theta - bias_high - NORMAL.inv_cdf(0.975) * se, abs=1e-6)
 
 
 def test_too_little_data_has_no_interval_but_a_reason():
@@ -128,7 +153,8 @@ def test_weighted_rows_have_no_interval_but_a_reason():
     confidence, correct = over_confident(100)
     rows = rows_of(confidence, correct, weights=np.full(100, 2.0))
     assert "weighted" in bracket_interval(rows, level=0.95, chance=REJECTED)[2]
-    assert "weighted" in paired_bracket(rows, rows, level=0.95).reason
+    other = rows_of(confidence, ~correct, weights=np.full(100, 2.0))
+    assert "weighted" in paired_bracket(rows, other, level=0.95).reason
 
 
 # Chance ---------------------------------------------------------------------------------------------------------------
@@ -210,15 +236,29 @@ def test_dependent_rows_are_jackknifed_by_group():
     sizes = np.bincount(groups)
     t = stats.t.ppf(0.975, n**2 / np.sum(sizes**2) - 1)
     assert errors[-1] > 2 * se  # the groups matter
-    low, high, _ = bracket_interval(rows, level=0.95, chance=REJECTED)
-    assert high == pytest.approx(theta - bias_low + t * errors[-1], rel=1e-9)
-    assert low == pytest.approx(max(0, theta - bias_high - t * errors[-1]), abs=1e-9)
+    effective = max(n**2 / np.sum(sizes**2), n * (se / errors[-1]) ** 2)
+    reach = t * unseen(errors[-1], effective)
+    low, high, _ = bracket_interval(rows, level=0.95, chance=ACCEPTED)  # the chance of independent rows is not theirs
+    assert high == pytest.approx(theta - bias_low + reach, rel=1e-9)
+    assert low == pytest.approx(max(0, theta - bias_high - reach), abs=1e-9)
+
+
+def test_groups_with_too_few_misses_have_no_interval():
+    groups, confidence = np.repeat(np.arange(40), 10), np.full(400, 0.95)
+    for missed, given in ((1, False), (2, True)):
+        low, _, reason = bracket_interval(rows_of(confidence, groups >= missed, groups=groups), level=0.95)
+        assert (low is not None) is given
+    one = rows_of(confidence, groups >= 1, groups=groups)
+    reason = bracket_interval(one, level=0.95)[2]
+    assert reason.startswith("2.5% rarer outcomes (misses, say) are worth 1.0 of 40.0 effective groups")
+    # By rows ten misses are enough.
+    assert bracket_interval(one.table, level=0.95)[2] is None
 
 
 def test_groups_of_one_row_widen_only_by_t():
     confidence, correct = over_confident(2_000)
-    by_rows = bracket_interval(rows_of(confidence, correct), level=0.95, chance=REJECTED)
-    by_groups = bracket_interval(rows_of(confidence, correct, groups=np.arange(2_000)), level=0.95, chance=REJECTED)
+    by_rows = bracket_interval(rows_of(confidence, correct), level=0.95)
+    by_groups = bracket_interval(rows_of(confidence, correct, groups=np.arange(2_000)), level=0.95)
     assert by_groups[:2] == pytest.approx(by_rows[:2], abs=3e-4)
 
 
@@ -247,7 +287,7 @@ def test_the_paired_interval_is_its_formula():
     rho = np.corrcoef(*signed)[0, 1]
     middle, half = theta - (low + high) / 2, (high - low) / 2
     m = middle[0] - middle[1]
-    error = math.sqrt(se @ se - 2 * rho * se[0] * se[1])
+    error = unseen(math.sqrt(se @ se - 2 * rho * se[0] * se[1]), len(model.gap))
     slack = math.sqrt(half @ half - 2 * rho * half[0] * half[1])
     found = paired_bracket(model, reference, level=0.9)
     z = NORMAL.inv_cdf(0.95)
@@ -260,6 +300,24 @@ def test_a_model_against_itself_differs_by_exactly_nothing():
     model, _ = two_models()
     found = paired_bracket(model, model, level=0.95)
     assert (found.value, found.low, found.high, found.p_value, found.reason) == (0.0, 0.0, 0.0, 1.0, None)
+
+
+@pytest.mark.parametrize("options", [{"groups": np.arange(50) % 3}, {"weights": np.linspace(1, 2, 50)}])
+def test_identical_rows_differ_by_nothing_whatever_else_they_have(options):
+    confidence, correct = over_confident(50)
+    one, two = rows_of(confidence, correct, **options), rows_of(confidence.copy(), correct.copy(), **options)
+    found = paired_bracket(one, two, level=0.95)
+    assert (found.value, found.low, found.high, found.p_value, found.reason) == (0.0, 0.0, 0.0, 1.0, None)
+    other = rows_of(confidence - 1e-9, correct, **options)
+    assert paired_bracket(one, other, level=0.95).reason is not None
+
+
+def test_two_models_without_a_miss_may_yet_differ():
+    right = np.ones(100, bool)
+    found = paired_bracket(rows_of(np.full(100, 0.999), right), rows_of(np.ones(100), right), level=0.95)
+    assert found.low < -0.03
+    assert found.high > 0.03
+    assert found.p_value > 0.5
 
 
 def test_the_difference_changes_sign_with_the_reference():
@@ -328,4 +386,4 @@ def test_election_forecasts_by_rows_and_by_groups():
     rows = rows_of(forecast, outcome, groups=data["group"])
     null = chance(rows.table, rng=np.random.default_rng(0))
     assert bracket_interval(rows.table, level=0.95, chance=null)[:2] == pytest.approx((0.0312, 0.0371), abs=6e-5)
-    assert bracket_interval(rows, level=0.95, chance=null)[:2] == pytest.approx((0.0115, 0.0445), abs=6e-5)
+    assert bracket_interval(rows, level=0.95)[:2] == pytest.approx((0.0111, 0.0450), abs=6e-5)

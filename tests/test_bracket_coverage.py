@@ -43,6 +43,32 @@ def test_the_interval_covers_the_true_error(world, n):
     assert hits / 250 >= 0.92
 
 
+SAID = (
+    ((1.0, 0.98),),
+    ((0.999, 0.99),),
+    ((0.9999, 0.999),),
+    ((0.9, 0.99),),
+    ((1.0, 0.98), (0.99, 0.96), (0.9, 0.9)),
+    tuple((c, 0.99) for c in 1 - np.geomspace(3e-3, 1e-6, 50)),
+)
+
+
+@pytest.mark.parametrize("n", [20, 100, 300])
+@pytest.mark.parametrize("said", SAID)
+def test_the_interval_covers_where_misses_are_few(said, n):
+    # In most of these samples no miss is seen, and a variance estimated from them is about 0.
+    confidence, accuracy = np.transpose(said)
+    index = np.ceil(confidence * 15).astype(int) - 1
+    truth = np.abs(np.bincount(index, confidence - accuracy)).sum() / len(said)
+    rng, hits = np.random.default_rng(n), 0
+    for _ in range(300):
+        rows = rng.integers(len(said), size=n)
+        table = bin_table(confidence[rows], rng.random(n) < accuracy[rows], Binning())
+        low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=rng, n_draws=99))
+        hits += low <= truth <= high
+    assert hits / 300 >= 0.93
+
+
 def test_a_percentile_bootstrap_would_fail_the_test_above():
     rng = np.random.default_rng(1)
     hits = 0
@@ -78,12 +104,27 @@ def test_the_interval_of_dependent_rows_covers_where_that_of_rows_does_not():
         confidence, correct, groups = dependent(rng)
         # Shifted by a tenth: the true error is .1 in one direction.
         rows = rows_of(confidence + 0.1, correct, 5, groups=groups)
-        null = chance(rows.table, rng=rng, n_draws=99)
         for which, sample in enumerate((rows, rows.table)):
-            low, high, _ = bracket_interval(sample, level=0.95, chance=null)
+            low, high, _ = bracket_interval(sample, level=0.95)
             hits[which] += low <= 0.1 <= high
     assert hits[0] / 150 >= 0.91
     assert hits[1] / 150 < 0.65
+
+
+def test_the_interval_covers_calibrated_groups_that_chance_would_reject():
+    rng, n_groups = np.random.default_rng(14), 100
+    groups, given, hits, rejected = np.repeat(np.arange(n_groups), 20), 0, 0, 0
+    for _ in range(100):
+        forecast = rng.uniform(0.3, 0.9, n_groups)
+        happened = rng.random(n_groups) < forecast
+        rows = rows_of(forecast[groups], happened[groups], 5, groups=groups)
+        low, _, _ = bracket_interval(rows, level=0.95)
+        given += low is not None
+        hits += low == 0
+        rejected += chance(rows.table, rng=rng, n_draws=99).p_value <= 0.05
+    assert given == 100
+    assert hits >= 93
+    assert rejected > 90
 
 
 @pytest.mark.parametrize("worlds", [(ONE_SIGN, ONE_SIGN), (TOP_BIN, ALTERNATING), (ONE_SIGN, CALIBRATED)])

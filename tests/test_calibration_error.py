@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibkit import expected_calibration_error, reliability_curve
-from calibkit.binning import Binning, bin_table
+from calibkit.binning import Binning, bin_table, row_bins
+from calibkit.bracket import BinnedRows
 from calibkit.calibration_error import calibration_error, curve_of
 from calibkit.errors import DataError, OptionError, ShapeError
 from calibkit.predictions import Predictions
@@ -246,6 +247,52 @@ def test_the_interval_of_a_weighted_bin_has_its_effective_count():
     low, high = wilson_interval(1.5 / 3.5, 3.5**2 / 5.25, level=0.95)
     assert (curve.accuracy[0], curve.low[0], curve.high[0]) == pytest.approx((1.5 / 3.5, float(low), float(high)))
     assert curve.count[0] == 3
+
+
+def rows_in_groups(confidence, correct, groups, n_bins, weights=None):
+    table = bin_table(confidence, correct, Binning(n_bins=n_bins), weights=weights)
+    return BinnedRows(table=table, index=row_bins(confidence, table.edges), gap=confidence - correct, groups=groups)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 0.5, 1.0, 3.0, 1.5, 0.7])])
+def test_the_rows_of_a_group_count_as_one_in_a_bin(weights):
+    from calibkit.intervals import wilson_interval
+
+    confidence, correct = np.array([0.7, 0.8, 0.9, 0.6, 0.2, 0.75, 0.65]), np.array([1, 1, 0, 1, 0, 1, 1])
+    groups = np.array(list("aabbaca"))
+    rows = rows_in_groups(confidence, correct, groups, 2, weights)
+    curve = curve_of(rows.table, "top-label", level=0.95, rows=rows, weights=weights)
+    row_weights = np.ones(7) if weights is None else weights
+    for b, inside in enumerate((confidence <= 0.5, confidence > 0.5)):
+        totals = [row_weights[inside & (groups == g)].sum() for g in "abc"]
+        size = sum(totals) ** 2 / sum(total**2 for total in totals)
+        expected = wilson_interval(np.average(correct[inside], weights=row_weights[inside]), size, level=0.95)
+        assert (curve.low[b], curve.high[b]) == pytest.approx(tuple(map(float, expected)))
+
+
+def test_groups_of_one_row_and_no_groups_change_no_whisker():
+    rng = np.random.default_rng(3)
+    confidence, correct = rng.random(80), rng.random(80) < 0.5
+    plain = rows_in_groups(confidence, correct, None, 5)
+    expected = curve_of(plain.table, "top-label", level=0.9)
+    for rows in (plain, rows_in_groups(confidence, correct, rng.permutation(80), 5)):
+        found = curve_of(rows.table, "top-label", level=0.9, rows=rows)
+        np.testing.assert_allclose((found.low, found.high), (expected.low, expected.high))
+
+
+def test_whiskers_of_dependent_rows_cover_where_those_of_rows_do_not():
+    rng, groups = np.random.default_rng(14), np.repeat(np.arange(100), 20)
+    hits = {"groups": [], "rows": []}
+    for _ in range(60):
+        forecast = rng.uniform(0.3, 0.9, 100)
+        happened = rng.random(100) < forecast
+        rows = rows_in_groups(forecast[groups], happened[groups], groups, 5)
+        for name, binned in (("groups", rows), ("rows", None)):
+            curve = curve_of(rows.table, "top-label", level=0.95, rows=binned)
+            inside = (curve.low <= curve.confidence) & (curve.confidence <= curve.high)
+            hits[name] += list(inside[curve.count > 0])
+    assert np.mean(hits["groups"]) > 0.92
+    assert np.mean(hits["rows"]) < 0.5
 
 
 def test_a_curve_without_a_level_has_no_interval():

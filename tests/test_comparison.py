@@ -117,7 +117,7 @@ def test_the_verdict_of_an_event_forecast_does_not_ask_for_a_temperature():
     probs = rng.uniform(0.05, 0.2, 3000)
     model = ck.Predictions.from_probs(rng.random(3000) < probs / 4, probs, name="rain")
     assert ck.compare({"rain": model}).models["rain"].verdict == ck.evaluate(model).verdict
-    assert ck.evaluate(model).verdict.startswith("Over-confident on average")
+    assert ck.evaluate(model).verdict.startswith("P(y = 1) is too high on average")
 
 
 def test_without_intervals_temperatures_have_none():

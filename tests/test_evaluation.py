@@ -163,6 +163,27 @@ def test_the_same_seed_gives_the_same_bytes():
     assert drawn != ck.evaluate(predictions, rng=drawn.settings["seed"] + 1)
 
 
+def test_what_is_allowed_and_rarely_meant_is_noted_first():
+    as_logits = ck.evaluate(ck.Predictions.from_logits(LABELS, PROBS))
+    assert "read them as probs" in as_logits.notes[0]
+    assert not any(
+        "read them as probs" in note for note in ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS)).notes
+    )
+    right = PROBS.argmax(1)
+    rows = right < 3
+    shifted = ck.evaluate(ck.Predictions.from_probs(right[rows] + 1, PROBS[rows]))
+    assert any("label_base=1" in note for note in shifted.notes)
+    honest = ck.evaluate(ck.Predictions.from_probs(right[right > 0], PROBS[right > 0]))
+    assert not any("label_base=1" in note for note in honest.notes)
+
+
+def test_a_small_file_without_a_miss_is_not_called_calibrated():
+    evaluation = ck.evaluate(ck.Predictions.from_correct([True] * 20, [1.0] * 20))
+    assert evaluation["ece"].high == pytest.approx(0.163, abs=0.001)
+    assert evaluation["gap"].high - evaluation["gap"].low > 0.1
+    assert "could not show less" not in evaluation.verdict
+
+
 def test_results_survive_pickling_and_copying():
     evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS))
     assert pickle.loads(pickle.dumps(evaluation)) == copy.deepcopy(evaluation) == evaluation
@@ -206,5 +227,5 @@ def test_the_election_file_by_rows_and_by_groups():
     grouped = ck.load(real_data("binary/538_governors_elections.npz"))
     assert grouped.groups is not None
     evaluation = ck.evaluate(grouped)
-    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0115, 0.0445), abs=6e-5)
+    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0111, 0.0450), abs=6e-5)
     assert any("G = 253 groups, G_eff = 180" in note for note in evaluation.notes)

@@ -104,6 +104,32 @@ def test_scores_whose_squares_overflow_have_no_interval():
     assert "range of floats" in found.reason
 
 
+def test_an_interval_is_cut_to_the_bounds_of_its_scores():
+    wide = mean_interval(np.array([0.1, 0.9]), level=0.95)
+    assert wide.low < 0
+    assert wide.high > 1
+    cut = mean_interval(np.array([0.1, 0.9]), level=0.95, bounds=(0.0, 1.0))
+    assert (cut.low, cut.high, cut.se, cut.value) == (0.0, 1.0, wide.se, wide.value)
+    inside = mean_interval(VALUES, level=0.5, bounds=(0.0, 10.0))
+    assert (inside.low, inside.high) == pytest.approx(tuple(stats.ttest_1samp(VALUES, 0).confidence_interval(0.5)))
+
+
+def test_a_gap_without_a_miss_is_not_known_exactly():
+    gap = np.full(20, -0.001)  # confidence .999, all correct
+    assert mean_interval(gap, level=0.95).high < 0
+    found = mean_interval(gap, level=0.95, binary=True)
+    assert found.se == pytest.approx(2 / 24)
+    assert found.low < 0 < found.high
+    # A true accuracy of .97 shows no miss in half of such samples.
+    assert found.high > 0.999 - 0.97
+
+
+def test_many_outcomes_leave_nothing_unseen():
+    gap = 0.8 - (np.random.default_rng(0).random(50_000) < 0.7)
+    plain, binary = (mean_interval(gap, level=0.95, binary=binary) for binary in (False, True))
+    assert (binary.low, binary.high) == pytest.approx((plain.low, plain.high), abs=1e-7)
+
+
 def test_equal_scores_have_an_interval_of_no_width():
     found = mean_interval(np.full(9, 0.25), level=0.95)
     assert (found.low, found.high, found.se) == (0.25, 0.25, 0.0)

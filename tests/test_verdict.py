@@ -60,7 +60,7 @@ def test_a_gap_alone_speaks_of_the_average():
 
 def test_the_direction_of_an_event_forecast_is_spelled_out():
     said = sentence(estimate(0.0492, 0.0392, 0.0592), estimate(-0.0475, -0.05, -0.04), view="positive")
-    assert said == "Under-confident on average: ECE 0.03920 to 0.05920. (P(y = 1) is too low.)"
+    assert said == "P(y = 1) is too low on average: ECE 0.03920 to 0.05920."
 
 
 def test_any_other_case_has_no_direction():

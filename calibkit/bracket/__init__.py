@@ -1,0 +1,8 @@
+"""What chance alone does to an ECE, and the interval that allows for it, for one model and for a pair. Floor 2."""
+
+from calibkit.bracket.null import Chance, chance
+from calibkit.bracket.paired import paired_bracket
+from calibkit.bracket.parts import BinnedRows
+from calibkit.bracket.single import bracket_interval
+
+__all__ = ["BinnedRows", "Chance", "bracket_interval", "chance", "paired_bracket"]
