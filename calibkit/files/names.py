@@ -17,7 +17,7 @@ RECOGNISED: dict[Role, tuple[str, ...]] = {
     "labels": ("labels", "label", "targets", "target", "y", "y_true", "outcome"),
     "logits": ("logits", "scores"),
     "probs": ("probs", "probabilities", "y_prob", "prob", "p"),
-    "predicted": ("pred", "predicted"),
+    "predicted": ("pred", "preds", "predicted", "prediction", "predictions", "predicted_label", "y_pred"),
     "confidence": ("conf", "confidence"),
     "correct": ("correct",),
     "ids": ("id", "ids", "index"),

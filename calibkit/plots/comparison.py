@@ -247,9 +247,11 @@ def _forest_title(comparison: "Comparison", width: float) -> Iterator[Line]:
 def _verdict(sentences: Sequence[str], width: float) -> Iterator[Line]:
     """The first sentences of the verdict, as many as have room, never cut within one."""
     lines = [Line(text="", size=SMALL), Line(text="Verdict", size=TITLE, weight="bold", colour=INK)]
-    for sentence in sentences:
+    for number, sentence in enumerate(sentences):
         more = folded(Line(text=minus_signs(drawable(sentence)), size=TEXT, colour=INK), width)
         if len(lines) > 2 and len(lines) + len(more) > _VERDICT_LINES:
+            left = len(sentences) - number
+            lines.append(Line(text=f"and {left} more in the printed comparison", size=SMALL))
             break
         lines += more
     return iter(lines)
