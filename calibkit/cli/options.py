@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str] | None:
+    """Class names from text such as cat,dog,eel."""
+    return None if value is None else [name.strip() for name in value.split(",")]
+
+
 READING = (
     click.option("--split", help="Take the arrays with this prefix, e.g. val for val_logits."),
     click.option("--labels", metavar="KEY", help="Array or column of true classes."),
@@ -32,6 +38,12 @@ READING = (
     click.option("--log-probs", is_flag=True, default=None, help="The probabilities are given as logarithms."),
     click.option("--binary", is_flag=True, default=None, help="A single column holds P(y = 1)."),
     click.option("--max-bytes", type=int, metavar="INT", help="Refuse files that unpack to more."),
+    click.option(
+        "--class-names",
+        callback=_names,
+        metavar="A,B,...",
+        help="Names of classes 0, 1, ..., for labels that are names.",
+    ),
 )
 READING_NAMES = (
     "split",
@@ -53,6 +65,7 @@ READING_NAMES = (
     "log_probs",
     "binary",
     "max_bytes",
+    "class_names",
 )
 
 JUDGING = (

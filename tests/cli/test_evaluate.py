@@ -109,3 +109,14 @@ def test_json_lines_come_from_standard_input(run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     result = json.loads(run("evaluate", "-", "--json").out)
     assert (result["n"], result["view"]) == (3, "positive")
+
+
+def test_labels_that_are_names(run, tmp_path):
+    path = tmp_path / "letters.jsonl"
+    rows = [("A", "A", 0.8), ("B", "C", 0.55), ("D", "D", 0.7), ("C", "C", 0.9)]
+    path.write_text("".join(json.dumps({"label": y, "pred": p, "conf": c}) + "\n" for y, p, c in rows))
+    refused = run("evaluate", path)
+    assert refused.code == 4
+    assert "--class-names" in refused.err
+    result = json.loads(run("evaluate", path, "--class-names", "A,B,C,D", "--json").out)
+    assert result["metrics"]["accuracy"]["value"] == 0.75
