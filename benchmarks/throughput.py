@@ -3,7 +3,8 @@
 Prints a Markdown table. All contenders run in one process, in turn, after one warm-up; times are medians. The peers
 compute what calibkit computes (calibration error, log score, Brier score; accuracy comes free), each on the
 probabilities that SciPy's softmax made: in float32, the quickest, and in float64, whose log score and Brier score
-have the digits that ours have. ``torch.max(dim=1)`` reads the same array once with as many threads.
+have the digits that ours have. ``torch.max(dim=1)`` reads the same array once with as many threads. A second table
+sets the temperatures that ``compare`` cross-fits against one evaluation.
 """
 
 import argparse
@@ -20,8 +21,10 @@ from pathlib import Path
 import numpy as np
 
 import calibkit as ck
+from calibkit.recalibration import cross_fit_temperature
 
 SHAPES = ((50_000, 1_000), (1_000_000, 10))
+SCALED_SHAPES = ((20_000, 1_000), *SHAPES)
 PRECISIONS = ("float32", "float64")
 COLUMNS = (
     "float32 logits",
@@ -138,6 +141,23 @@ def rows(case: Case, n_runs: int) -> Iterator[str]:
         )
 
 
+def scaling_row(case: Case, n_runs: int) -> str:
+    """The line of one shape: what the temperatures of a comparison cost."""
+    predictions = ck.Predictions.from_logits(*case.arrays())
+    seconds = median_seconds(
+        {
+            "evaluate": lambda: ck.evaluate(predictions, confidence_level=None),
+            "cross-fit": lambda: cross_fit_temperature(predictions),
+        },
+        n_runs,
+    )
+    return line(
+        f"{case.n_rows:,} x {case.n_classes:,}",
+        *(f"{value:.3f} s" for value in seconds.values()),
+        f"{seconds['cross-fit'] / seconds['evaluate']:.1f}",
+    )
+
+
 def line(*cells: str) -> str:
     """One line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
@@ -168,6 +188,11 @@ def main() -> None:
     for n_rows, n_classes in SHAPES:
         for text in rows(Case(n_rows=n_rows, n_classes=n_classes), n_runs):
             print(text, flush=True)
+    print()
+    print(line("float32 logits", "evaluate", "temperatures of 5 folds", "folds / evaluate"))
+    print(line(":---", "---:", "---:", "---:"))
+    for n_rows, n_classes in SCALED_SHAPES:
+        print(scaling_row(Case(n_rows=n_rows, n_classes=n_classes), n_runs), flush=True)
 
 
 if __name__ == "__main__":

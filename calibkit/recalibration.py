@@ -1,8 +1,8 @@
 """Temperature scaling: the one number by which logits are divided, fitted or cross-fitted. Floor 2."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import copysign, exp, inf, isfinite, log, nan, sqrt
+from dataclasses import dataclass, replace
+from math import copysign, exp, expm1, inf, isfinite, log, log1p, nan, sqrt
 
 import numpy as np
 
@@ -10,17 +10,21 @@ from calibkit import _checks
 from calibkit._checks.scaling import refuse_impossible_labels, refuse_scaling, refuse_too_few
 from calibkit._numerics import Floats, Integers, effective_size, group_codes, sums_by
 from calibkit.predictions import Predictions
-from calibkit.scores.binary import log_odds
-from calibkit.scores.blocks import Layout, Matrix, each_chunk, thread_count
-from calibkit.scores.row_scores import sigmoid
+from calibkit.scores.blocks import thread_count
+from calibkit.scores.derivatives import loss_derivatives
 from calibkit.scores.rows import score_rows
 
 # Beyond these temperatures a softmax is a vote, or a coin.
 BOUNDS = (1e-3, 1e3)
 MIN_GROUPS = 5
 _LOWEST, _HIGHEST = log(BOUNDS[0]), log(BOUNDS[1])
-_TOLERANCE = 1e-5  # of the last Newton step; its error is of the order of the square
-_FAR = 1e150  # stands for the distance to a class with p = 0: its square is finite
+# Estimated errors of log T; a standard error is seldom below 1e-3.
+_TOLERANCE, _FOLD_TOLERANCE, _ROUGH = 1e-9, 1e-7, 1e-3
+# Relative change of 1/T over which derivatives at one point speak for another.
+REACH = 0.05
+MAX_PASSES = 100
+# A sample of this size finds T to a few per cent; the next has eight times as many rows.
+MIN_SAMPLE, GROWTH = 256, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +88,9 @@ def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, thr
     Notes
     -----
     T minimises ``sum_i w_i (log sum_j exp(z_ij / T) - z_iy / T)``, which has one minimum, for it is convex in 1/T.
-    Newton's method on log T, with the expected second derivative and kept in [0.001, 1000], reads the rows a few
-    times in float64. Probabilities enter as log p, 1-D probabilities as log-odds.
+    Newton's method on log T, with the expected second derivative and kept in [0.001, 1000], starts from a sample of
+    the rows; its last steps use four derivatives, so that two readings of all rows are enough as a rule. Log T is
+    good to 1e-8, for float32 logits to 1e-6. Probabilities enter as log p, 1-D probabilities as log-odds.
 
     The interval is that of a misspecified model ("sandwich"): with s_i and h_i the first and second derivatives of
     row i's loss in log T, ``se^2 = u/(u - 1) sum_u (sum_{i in u} w_i s_i)^2 / (sum_i w_i h_i)^2`` over the u rows, or
@@ -106,11 +111,8 @@ def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, thr
     (3.641, np.float64(3.641))
     """
     _refuse_unusable(predictions, threads)
-    derive = _derivatives_of(predictions, threads)
-    weights = _weights(predictions)
-    log_t, at_bound = _minimise(derive, weights, start=0.0)
-    source = f"fitted on {len(predictions):,} calibration rows"
-    return _with_interval(predictions, derive(log_t), log_t, level=level, source=source, at_bound=at_bound)
+    fit = _fit(predictions, threads)
+    return _with_interval(predictions, fit, level=level, source=f"fitted on {len(predictions):,} calibration rows")
 
 
 def cross_fit_temperature(
@@ -149,8 +151,9 @@ def cross_fit_temperature(
     Notes
     -----
     Scores at a temperature fitted on the very rows that are scored look better than they are; a row's own fold
-    takes no part in its temperature. Each fold starts at the temperature of all rows and goes on until log T
-    moves by less than 1e-5.
+    takes no part in its temperature. The sums of four derivatives over each fold, which the last reading for all
+    rows leaves behind, place the minimum of every fold to 1e-6 in log T; a fold whose minimum is too far away for
+    that is fitted by further readings.
 
     References
     ----------
@@ -169,26 +172,24 @@ def cross_fit_temperature(
     """
     _refuse_unusable(predictions, threads)
     folds = _folds(predictions, n_folds, _checks.check_rng(rng))
-    derive = _derivatives_of(predictions, threads)
-    weights = _weights(predictions)
-    log_t, at_bound = _minimise(derive, weights, start=0.0)
-    at_start = derive(log_t)
-    per_row = np.empty(len(folds))
-    for fold in range(folds.max() + 1):
-        others = weights * (folds != fold)
-        fold_log_t, _ = _minimise(lambda t: at_start if t == log_t else derive(t), others, start=log_t)
-        per_row[folds == fold] = exp(fold_log_t)
+    fit = _fit(predictions, threads)
+    per_row = np.exp(_fold_log_t(predictions, fit, folds, threads))[folds]
     source = f"cross-fitted over {folds.max() + 1} folds of the same rows"
-    fitted = _with_interval(predictions, at_start, log_t, level=level, source=source, at_bound=at_bound)
-    return fitted, per_row
+    return _with_interval(predictions, fit, level=level, source=source), per_row
 
 
 def _refuse_unusable(predictions: Predictions, threads: int | None) -> None:
-    """Raise for predictions that no temperature can be fitted on; this reads and checks every value."""
+    """Raise for predictions that no temperature can be fitted on; bad logits of a matrix show in their derivatives."""
     if predictions.kind in ("top1", "correct"):
         refuse_scaling(predictions.kind, predictions.name)
     if len(predictions) < 2:
         refuse_too_few("rows", len(predictions), predictions.name)
+    if predictions.is_binary or predictions.kind == "probs":
+        _refuse_unusable_values(predictions, threads)
+
+
+def _refuse_unusable_values(predictions: Predictions, threads: int | None) -> None:
+    """Read and check every value."""
     scores = score_rows(predictions, threads=threads)
     if scores.n_zero and scores.log_score is not None:
         refuse_impossible_labels(np.isposinf(scores.log_score), predictions.kind, predictions.name)
@@ -214,32 +215,94 @@ def _folds(predictions: Predictions, n_folds: int, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Derivatives:
-    """First and expected second derivative of each row's loss in log T; both (n,)."""
+class _Fit:
+    """The least loss, and the derivatives of all rows where they were last taken, a `step` in log T before it."""
 
-    slope: Floats
-    curvature: Floats
+    point: float
+    rows: Floats
+    step: float = 0.0
+    at_bound: bool = False
+
+    @property
+    def log_t(self) -> float:
+        """Log T of the least loss."""
+        return min(max(self.point + self.step, _LOWEST), _HIGHEST)
+
+    def slope_and_curvature(self) -> tuple[Floats, Floats]:
+        """First and expected second derivative of each row's loss in log T, at the least loss."""
+        move = expm1(-self.step)
+        first, second, third, fourth = self.rows
+        slope = first + move * (second + move * (third / 2 + move * fourth / 6))
+        curvature = second + move * (third + move * fourth / 2)
+        return -(1 + move) * slope, (1 + move) ** 2 * curvature
 
 
-_Derive = Callable[[float], _Derivatives]
+_Derive = Callable[[float], Floats]
 
 
-def _minimise(derive: _Derive, weights: Floats, *, start: float) -> tuple[float, bool]:
-    """Log T of the least weighted loss, and whether it lies at a bound."""
+def _fit(predictions: Predictions, threads: int | None) -> _Fit:
+    """Fit on samples of the rows that grow eightfold, each from where the last one ended, then on all rows."""
+    start, weights, n_threads = 0.0, _weights(predictions), thread_count(threads)
+    stride = 1
+    while len(predictions) // (stride * GROWTH) >= MIN_SAMPLE:
+        stride *= GROWTH
+    while stride > 1:
+        sample = _minimise(_deriver(predictions, stride, n_threads), weights[::stride], start, tolerance=_ROUGH)
+        start = start if sample.at_bound else sample.log_t
+        stride //= GROWTH
+    return _minimise(_deriver(predictions, 1, n_threads), weights, start, tolerance=_TOLERANCE)
+
+
+def _fold_log_t(predictions: Predictions, fit: _Fit, folds: Integers, threads: int | None) -> Floats:
+    """Log T of each fold, from the rows of the others: by the derivatives at hand where these reach so far."""
+    weights, n_folds, derive = _weights(predictions), folds.max() + 1, _deriver(predictions, 1, thread_count(threads))
+    own = np.stack([sums_by(folds, weights * derivative, n_folds) for derivative in fit.rows])
+    # Added up, not taken off the total: nothing cancels.
+    others = own @ (1.0 - np.eye(n_folds))
+    found = np.empty(n_folds)
+    for fold in range(n_folds):
+        step, error = _step(*map(float, others[:, fold]))
+        found[fold] = min(max(fit.point + step, _LOWEST), _HIGHEST)
+        if fit.at_bound or error > _FOLD_TOLERANCE:
+            start = fit.log_t if error == inf else found[fold]
+            found[fold] = _minimise(derive, weights * (folds != fold), float(start), tolerance=_FOLD_TOLERANCE).log_t
+    return found
+
+
+def _minimise(derive: _Derive, weights: Floats, start: float, *, tolerance: float) -> _Fit:
+    """Fit with the least weighted loss: safeguarded Newton steps, the last ones of fourth order."""
     low, high, log_t = -inf, inf, start
-    for iteration in range(100):
-        rows = derive(log_t)
-        slope, curvature = float(weights @ rows.slope), float(weights @ rows.curvature)
+    for iteration in range(MAX_PASSES):
+        fit = _Fit(point=log_t, rows=derive(log_t))
+        sums = fit.rows @ weights
+        slope = -float(sums[0])
         if slope == 0 or (slope > 0 and log_t == _LOWEST) or (slope < 0 and log_t == _HIGHEST):
-            return log_t, log_t in (_LOWEST, _HIGHEST)
+            return replace(fit, at_bound=log_t in (_LOWEST, _HIGHEST))
         low, high = (low, log_t) if slope > 0 else (log_t, high)
-        step = -slope / curvature if curvature > 0 else -copysign(inf, slope)
-        if abs(step) <= _TOLERANCE:
-            return min(max(log_t + step, _LOWEST), _HIGHEST), False
+        step, error = _step(*map(float, sums))
+        if error <= tolerance:
+            return replace(fit, step=step)
         # Where no temperature is best, Newton's steps shrink without end: from the eighth on, every other halves.
         newton = log_t + step if iteration < 8 or iteration % 2 else nan
         log_t = _safeguarded(newton, low, high, falling=slope > 0)
-    return log_t, False
+    return fit
+
+
+def _step(first: float, second: float, third: float, fourth: float) -> tuple[float, float]:
+    """Step in log T to the least loss, and how far off it may be: inf where it is no more than Newton's.
+
+    Near by, the loss is its Taylor polynomial of order 4 in 1/T, whose error is about one more term.
+    """
+    if second <= 0:
+        return copysign(inf, first), inf
+    newton = move = -first / second
+    if abs(newton) > REACH:
+        return -newton, inf
+    for _ in range(10):
+        move = newton - move * move * (third / 2 + move * fourth / 6) / second
+        if not abs(move) <= 2 * REACH:
+            return -newton, inf
+    return -log1p(move), abs(move) * max(abs(move) ** 3, abs(move**3 * fourth / (6 * second)))
 
 
 def _safeguarded(newton: float, low: float, high: float, *, falling: bool) -> float:
@@ -254,86 +317,45 @@ def _safeguarded(newton: float, low: float, high: float, *, falling: bool) -> fl
     return (inner_low + inner_high) / 2
 
 
-def _with_interval(
-    predictions: Predictions, rows: _Derivatives, log_t: float, *, level: float | None, source: str, at_bound: bool
-) -> Temperature:
+def _with_interval(predictions: Predictions, fit: _Fit, *, level: float | None, source: str) -> Temperature:
     """A temperature with its sandwich interval, where there is one."""
     level = _checks.check_level(level, option="level")
-    log_se, dof = (None, 0.0) if at_bound else _sandwich(predictions, rows)
+    log_se, dof = (None, 0.0) if fit.at_bound else _sandwich(predictions, fit)
     low = high = None
     if log_se is not None and level is not None:
         from scipy.special import stdtrit
 
         reach = float(stdtrit(dof, 0.5 + level / 2)) * log_se
-        low, high = exp(log_t - reach), exp(log_t + reach)
-    value = BOUNDS[log_t > 0] if at_bound else exp(log_t)
+        low, high = exp(fit.log_t - reach), exp(fit.log_t + reach)
+    value = BOUNDS[fit.log_t > 0] if fit.at_bound else exp(fit.log_t)
     return Temperature(
-        value=value, low=low, high=high, log_se=log_se, n=len(predictions), source=source, at_bound=at_bound
+        value=value, low=low, high=high, log_se=log_se, n=len(predictions), source=source, at_bound=fit.at_bound
     )
 
 
-def _sandwich(predictions: Predictions, rows: _Derivatives) -> tuple[float | None, float]:
+def _sandwich(predictions: Predictions, fit: _Fit) -> tuple[float | None, float]:
     """Standard error of log T and its degrees of freedom; None where the rows do not determine it."""
-    weights = _weights(predictions)
-    slopes, size, n_units = weights * rows.slope, effective_size(predictions.weights, len(weights)), len(weights)
+    weights, (slope, row_curvature) = _weights(predictions), fit.slope_and_curvature()
+    slopes, size, n_units = weights * slope, effective_size(predictions.weights, len(weights)), len(weights)
     if predictions.groups is not None:
         codes, n_units = group_codes(predictions.groups)
         slopes, size = sums_by(codes, slopes, n_units), effective_size(sums_by(codes, weights, n_units), n_units)
         if n_units < MIN_GROUPS:
             return None, 0.0
-    curvature = float(weights @ rows.curvature)
+    curvature = float(weights @ row_curvature)
     if curvature <= 0 or size <= 1:
         return None, 0.0
     log_se = sqrt(n_units / (n_units - 1) * float(slopes @ slopes)) / curvature
     return (log_se if isfinite(log_se) else None), size - 1
 
 
-def _derivatives_of(predictions: Predictions, threads: int | None) -> _Derive:
-    """The rows' derivatives as a function of log T."""
-    if predictions.is_binary:
-        return lambda log_t: _binary_derivatives(predictions, log_t)
-    n_threads = thread_count(threads)
-    return lambda log_t: _matrix_derivatives(predictions, log_t, n_threads)
+def _deriver(predictions: Predictions, stride: int, threads: int) -> _Derive:
+    """Derivatives of every stride-th row as a function of log T."""
 
+    def derive(log_t: float) -> Floats:
+        rows = loss_derivatives(predictions, log_t, step=stride, threads=threads)
+        if not np.isfinite(rows[0]).all():
+            _refuse_unusable_values(predictions, threads)
+        return rows
 
-def _binary_derivatives(predictions: Predictions, log_t: float) -> _Derivatives:
-    """Derivatives of log(1 + exp(-m/T)), m the log-odds of the true class."""
-    with np.errstate(all="ignore"):
-        odds = log_odds(predictions)
-        margin = np.minimum(np.where(predictions.labels == 1, odds, -odds), _FAR) * exp(-log_t)
-        wrong, right = sigmoid(-margin), sigmoid(margin)
-        return _Derivatives(slope=margin * wrong, curvature=np.square(margin) * (wrong * right))
-
-
-def _matrix_derivatives(predictions: Predictions, log_t: float, threads: int) -> _Derivatives:
-    """Derivatives of (n, k) rows: the mean distance to the top logit, and its variance, under softmax(z / T)."""
-    assert predictions.labels is not None
-    values, labels, is_probs = predictions.values, predictions.labels, predictions.kind == "probs"
-    layout, inverse = Layout(n_classes=values.shape[1], dtype=np.dtype(np.float64)), exp(-log_t)
-    slope, curvature = np.empty(len(values)), np.empty(len(values))
-
-    def derive(rows: slice, scratch: Matrix) -> None:
-        block = layout.load(values[rows], scratch)
-        if is_probs:
-            np.log(np.clip(block, 0.0, 1.0, out=block), out=block)
-        true, mean, variance = _moments(block, labels[rows], layout, inverse)
-        slope[rows] = inverse * (true - mean)
-        curvature[rows] = inverse * inverse * variance
-
-    each_chunk(derive, n_rows=len(values), step=layout.block_rows, layout=layout, threads=threads)
-    return _Derivatives(slope=slope, curvature=curvature)
-
-
-def _moments(block: Matrix, labels: Integers, layout: Layout, inverse: float) -> tuple[Floats, Floats, Floats]:
-    """Per row: the true class's distance to the top logit (at most 0), and mean and variance of all distances."""
-    axis, n_rows = layout.class_axis, len(labels)
-    block -= layout.across(np.maximum.reduce(block, axis=axis))
-    np.maximum(block, -_FAR, out=block)
-    true = block.reshape(-1)[layout.places(labels, block)]
-    terms = np.exp(block * inverse)
-    total = np.add.reduce(terms, axis=axis)[:n_rows]
-    terms *= block
-    mean = np.add.reduce(terms, axis=axis)[:n_rows] / total
-    terms *= block
-    square = np.add.reduce(terms, axis=axis)[:n_rows] / total
-    return true, mean, np.maximum(square - np.square(mean), 0.0)
+    return derive

@@ -13,7 +13,7 @@ from calibkit.binning import SUMS, Binning, BinTable, assign_bins, bin_edges, bi
 from calibkit.bracket import BinnedRows
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
-from calibkit.scores import RowScores, positive_probs, score_rows
+from calibkit.scores import RowScores, score_rows
 
 View = Literal["top-label", "positive", "classwise", "flattened"]
 VIEWS = ("top-label", "positive", "classwise", "flattened")
@@ -97,37 +97,30 @@ def score_and_bin(
     Returns
     -------
     RowScores, Binned
-        Quantile bins of the views classwise and flattened hold all n k probabilities in memory on the way; view
-        positive of two columns reads them again for log-odds in float64.
+        Quantile bins of the views classwise and flattened hold all n k probabilities in memory on the way.
     """
     view = resolve_view(predictions, view)
     if view in ("top-label", "positive"):
         scores = score_rows(predictions, temperature=temperature, threads=threads)
-        return scores, _one_pair_a_row(predictions, scores, view, binning, temperature, keep_rows=keep_rows)
+        return scores, _one_pair_a_row(predictions, scores, view, binning, keep_rows=keep_rows)
     check_cells(binning.n_bins, predictions.n_classes or 2, view=view)
     matrix = _Matrix(predictions, binning)
     scores = score_rows(predictions, temperature=temperature, threads=threads, visit=matrix.visit)
-    if predictions.is_binary:
-        positive = positive_probs(predictions, temperature=temperature)
-        matrix.visit(0, np.stack([1 - positive, positive], axis=1))
-    top = _one_pair_a_row(predictions, scores, "top-label", binning, temperature, keep_rows=False)
+    if predictions.is_binary and scores.positive is not None:
+        matrix.visit(0, np.stack([1 - scores.positive, scores.positive], axis=1))
+    top = _one_pair_a_row(predictions, scores, "top-label", binning, keep_rows=False)
     return scores, _one_pair_a_class(predictions, view, matrix, top)
 
 
 def _one_pair_a_row(
-    predictions: Predictions,
-    scores: RowScores,
-    view: View,
-    binning: Binning,
-    temperature: float | Floats | None,
-    *,
-    keep_rows: bool,
+    predictions: Predictions, scores: RowScores, view: View, binning: Binning, *, keep_rows: bool
 ) -> Binned:
     """Top-label: confidence and correctness. Positive: P(y = 1) and y."""
     forecast, outcome = scores.confidence, scores.correct
     if view == "positive":
         assert predictions.labels is not None  # resolve_view refuses predictions without labels
-        forecast, outcome = positive_probs(predictions, temperature=temperature), predictions.labels == 1
+        assert scores.positive is not None
+        forecast, outcome = scores.positive, predictions.labels == 1
     table = bin_table(forecast, outcome, binning, weights=predictions.weights)
     rows = None
     if keep_rows:

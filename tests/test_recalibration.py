@@ -45,12 +45,36 @@ def test_the_temperature_of_least_loss(n_classes, temperature):
     assert (fitted.n, fitted.at_bound) == (400, False)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_narrow_logits_are_fitted_in_float64(dtype):
+def in_both_precisions(labels, narrow):
+    """Log T of all rows and of every fold, from a narrow array and from the same numbers in float64."""
+    for logits in (narrow, narrow.astype(np.float64)):
+        fitted, per_row = cross_fit_temperature(Predictions.from_logits(labels, logits))
+        yield np.log([fitted.value, *np.unique(per_row)])
+
+
+def test_float16_logits_are_fitted_in_float64():
     labels, logits = calibration_rows()
-    narrow = logits.astype(dtype)
-    got = fit_temperature(Predictions.from_logits(labels, narrow)).value
-    assert got == fit_temperature(Predictions.from_logits(labels, narrow.astype(np.float64))).value
+    np.testing.assert_array_equal(*in_both_precisions(labels, logits.astype(np.float16)))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_classes", "temperature"),
+    [(400, 6, 2.3), (200, 1000, 2.3), (300, 50, 90.0), (700, 300, 0.01), (60, 5000, 3.0)],
+)
+def test_float32_logits_are_fitted_to_a_millionth(n_rows, n_classes, temperature):
+    labels, logits = calibration_rows(n_rows, n_classes, temperature)
+    narrow, wide = in_both_precisions(labels, logits.astype(np.float32))
+    np.testing.assert_allclose(narrow, wide, rtol=0, atol=1e-6)
+
+
+def test_float32_rows_beyond_the_range_of_its_exp_still_say_where_to_go():
+    labels = np.arange(40) % 5
+    right = 200 * np.eye(5, dtype=np.float32)[labels]
+    fitted = fit_temperature(Predictions.from_logits(labels, right))
+    assert (fitted.value, fitted.at_bound) == (1e-3, True)
+    huge = np.where(np.arange(5) == (labels + (np.arange(40) % 3 == 0))[:, None] % 5, 3e38, -3e38)
+    fitted = fit_temperature(Predictions.from_logits(labels, huge.astype(np.float32)))
+    assert (fitted.value, fitted.at_bound) == (1e3, True)
 
 
 def test_probabilities_enter_as_logarithms_and_one_column_as_log_odds():
@@ -168,8 +192,8 @@ def test_rows_that_say_nothing_leave_the_temperature_at_1():
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 50.0])
 def test_a_likelihood_without_a_maximum_ends_at_a_bound_before_long(monkeypatch, right, bound, scale):
     passes = []
-    one_pass = recalibration._matrix_derivatives
-    monkeypatch.setattr(recalibration, "_matrix_derivatives", lambda *args: passes.append(args) or one_pass(*args))
+    one_pass = recalibration.loss_derivatives
+    monkeypatch.setattr(recalibration, "loss_derivatives", lambda *a, **k: passes.append(a) or one_pass(*a, **k))
     logits = np.random.default_rng(2).normal(size=(60, 5)) * scale
     labels = logits.argmax(axis=1) if right else logits.argmin(axis=1)
     fitted = fit_temperature(Predictions.from_logits(labels, logits))
@@ -204,6 +228,66 @@ def test_each_fold_is_fitted_on_the_others():
         score_rows(rows, temperature=per_row).log_score.mean()
         > score_rows(rows, temperature=in_sample.value).log_score.mean()
     )
+
+
+def passes_of(monkeypatch):
+    """Every reading from here on, as the distance between the rows that it reads."""
+    passes = []
+    one_pass = recalibration.loss_derivatives
+    monkeypatch.setattr(
+        recalibration, "loss_derivatives", lambda *a, **k: passes.append(k["step"]) or one_pass(*a, **k)
+    )
+    return passes
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.3])
+def test_samples_find_the_way_and_two_passes_fit_every_fold(monkeypatch, temperature):
+    labels, logits = calibration_rows(n_rows=20_000, n_classes=4, temperature=temperature)
+    passes = passes_of(monkeypatch)
+    fitted, per_row = cross_fit_temperature(Predictions.from_logits(labels, logits))
+    assert passes.count(1) <= 2
+    assert sum(1 / step for step in passes) < 2.5
+    assert log_value(fitted) == pytest.approx(dense_log_t(labels, logits), abs=1e-7)
+    for value in np.unique(per_row):
+        others = per_row != value
+        assert np.log(value) == pytest.approx(dense_log_t(labels[others], logits[others]), abs=1e-6)
+
+
+def test_samples_that_mislead_do_no_harm():
+    labels, logits = calibration_rows(n_rows=5_000, n_classes=4)
+    labels[::8] = logits[::8].argmax(axis=1)  # every row of the sample is right
+    fitted = fit_temperature(Predictions.from_logits(labels, logits))
+    assert log_value(fitted) == pytest.approx(dense_log_t(labels, logits), abs=1e-7)
+
+
+@pytest.mark.parametrize("row", [16, 19])
+def test_a_bad_value_is_named_whether_the_sample_holds_it_or_not(row):
+    labels, logits = calibration_rows(n_rows=5_000, n_classes=4)
+    logits[row, 2] = np.nan
+    with pytest.raises(DataError, match=f"row {row}, class 2: value is NaN"):
+        cross_fit_temperature(Predictions.from_logits(labels, logits))
+
+
+def test_folds_far_apart_are_fitted_one_by_one():
+    labels, logits = calibration_rows(n_rows=300)
+    groups = np.arange(300) % 5
+    logits[groups == 3] *= 6
+    labels[groups == 4] = logits[groups == 4].argmin(axis=1)
+    _, per_row = cross_fit_temperature(Predictions.from_logits(labels, logits, groups=groups))
+    for group in range(5):
+        others = groups != group
+        expected = dense_log_t(labels[others], logits[others])
+        assert np.log(per_row[groups == group]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_heavy_fold_takes_nothing_from_the_others():
+    labels, logits = calibration_rows(n_rows=300)
+    groups = np.arange(300) % 5
+    rows = Predictions.from_logits(labels, logits, groups=groups, weights=np.where(groups == 2, 1e18, 1.0))
+    _, per_row = cross_fit_temperature(rows)
+    others = groups != 2
+    expected = dense_log_t(labels[others], logits[others])
+    assert np.log(per_row[~others]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_folds_follow_the_seed():

@@ -82,6 +82,32 @@ def test_the_positive_view_is_column_one_and_the_top_label_view_folds(kind):
         assert_same(classwise[0], bin_table(probs[:, 0].copy(), labels == 0, Binning()))
 
 
+@pytest.mark.parametrize("n_bins", [1, 15, 600])
+def test_many_rows_in_few_bins_are_summed_like_few_rows_in_each(n_bins):
+    rng = np.random.default_rng(5)
+    probs = rng.beta(8, 1, size=70_001)
+    labels = (rng.random(70_001) < probs).astype(int)
+    _, binned = score_and_bin(Predictions.from_probs(labels, probs), view="positive", binning=Binning(n_bins=n_bins))
+    bins = np.searchsorted(np.arange(1, n_bins) / n_bins, probs)
+    table = binned.tables[0]
+    np.testing.assert_array_equal(table.count, np.bincount(bins, minlength=n_bins))
+    np.testing.assert_array_equal(table.outcome_sum, np.bincount(bins, labels, n_bins))
+    np.testing.assert_array_equal(table.weight_squared, table.count)
+    np.testing.assert_allclose(table.confidence_sum, np.bincount(bins, probs, n_bins), rtol=1e-12)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_two_columns_are_read_once(monkeypatch, view):
+    from calibkit.scores.blocks import Layout
+
+    labels, probs, _ = sample(n=3_000, k=2)
+    read, load = [], Layout.load
+    monkeypatch.setattr(Layout, "load", lambda self, rows, scratch: read.append(len(rows)) or load(self, rows, scratch))
+    score_and_bin(Predictions.from_logits(labels, np.log(probs)), view=view, binning=Binning(), threads=1)
+    # What a visitor is shown is loaded again while it is in cache.
+    assert sum(read) == 3_000 * (1 if view in ("top-label", "positive") else 2)
+
+
 def test_a_temperature_is_applied_before_the_bins():
     labels, probs, _ = sample()
     logits = np.log(probs)

@@ -147,6 +147,8 @@ def refuse_dtype(column: Column, source: Source, expected: str) -> NoReturn:
         "T": "Text is not read as numbers; use .astype(np.float64).",
         "V": "Convert it with .astype(np.float32).",
     }.get(dtype.kind, "Convert it first.")
+    if dtype == np.float64:  # it is narrow enough: something else than floats is wanted
+        fix = "Convert it first."
     raise InputFormatError(f"{source.of(column.array_name)} has dtype {dtype}; {expected}. {fix}")
 
 

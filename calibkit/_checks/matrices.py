@@ -95,7 +95,7 @@ def _faults(kind: str, block: NDArray[np.float64], start: int, tolerance: float,
         yield from _entry_faults("negative", (block < 0) & (block < -slack), block, start)
         yield from _entry_faults("above one", block > 1 + slack, block, start)
     if kind != "logits":
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: the infinities are a fault of their own
             sums = (np.exp(block) if kind == "log_probs" else block).sum(axis=1)  # (rows,)
         off = abs(sums - 1)
         yield from _row_faults("row sum", off > tolerance, sums, start, first=int(np.argmax(off)))

@@ -39,7 +39,7 @@ def read_frame(frame: object, named: Mapping[str, Columns | None], *, class_name
     known = _column_names(frame)
     arrays: dict[str, object] = {}
     for role, name in wanted.items():
-        if role in _FORECASTS and (not isinstance(name, str) or name not in known):
+        if role in _FORECASTS and (isinstance(name, list) or name not in known):
             columns, class_names = _class_columns(known, role, name, class_names)
             arrays[role] = _stack([_read(frame, column, known, role) for column in columns])
         else:
@@ -80,7 +80,7 @@ def _class_columns(
 ) -> tuple[list[Any], Sequence[str] | None]:
     """One column per class, in class order, and the class names if the column names are all there is."""
     if not isinstance(wanted, str):
-        return list(wanted), class_names
+        return (list(wanted) if hasattr(wanted, "__iter__") else [wanted]), class_names
     prefix = f"{wanted}_"
     suffixes = [name[len(prefix) :] for name in known if isinstance(name, str) and name.startswith(prefix)]
     if not suffixes:

@@ -6,6 +6,6 @@ and ``matrix`` lead them over all rows, ``rows`` is the door.
 
 from calibkit.scores.blocks import thread_count
 from calibkit.scores.row_scores import RowScores
-from calibkit.scores.rows import positive_probs, score_rows
+from calibkit.scores.rows import score_rows
 
-__all__ = ["RowScores", "positive_probs", "score_rows", "thread_count"]
+__all__ = ["RowScores", "score_rows", "thread_count"]

@@ -31,7 +31,7 @@ def score_binary(predictions: Predictions, temperature: Temperature) -> RowScore
     """Scores of a 1-D forecast."""
     labels = predictions.labels
     assert labels is not None
-    scores, n_ties = ScoreVectors.empty(len(labels)), 0
+    scores, n_ties = ScoreVectors.empty(len(labels), one_event=True), 0
     for rows in slices(0, len(labels), CHUNK_ROWS):
         positive = labels[rows] == 1
         with np.errstate(all="ignore"):

@@ -10,6 +10,7 @@ from calibkit._numerics import Floats, Integers
 from calibkit.predictions import Predictions
 from calibkit.scores.blocks import CHUNK_ROWS, Layout, Matrix, each_chunk, slices
 from calibkit.scores.row_scores import (
+    Bools,
     RowScores,
     ScoreVectors,
     predicts_label,
@@ -34,7 +35,7 @@ def score_matrix(predictions: Predictions, temperature: Temperature, threads: in
     values, is_probs = predictions.values, predictions.kind == "probs"
     narrow = values.dtype == np.float32 and not is_probs
     layout = Layout(n_classes=values.shape[1], dtype=np.dtype(np.float32 if narrow else np.float64))
-    scores = ScoreVectors.empty(len(values))
+    scores = ScoreVectors.empty(len(values), one_event=values.shape[1] == 2)
     one_pass = _Pass(
         values=values,
         labels=predictions.labels,
@@ -107,12 +108,7 @@ class _Pass:
         found = [self._sum(block, scratch, sums.part(_within(block, rows))) for block in blocks]
         values, labels = self.values[rows], self.labels[rows]
         correct, n_ties = predicts_label(sums, values, labels, step=self.layout.block_rows)
-        if self.softmax:
-            narrow = self.layout.dtype == np.float32
-            temperature = temperature_of(self.temperature, rows)
-            self.scores.put(rows, scores_of_logits(sums, correct, temperature, narrow=narrow))
-        else:
-            self.scores.put(rows, scores_of_probs(sums, correct))
+        self.scores.put(rows, self._scores(rows, sums, correct))
         clean = all(piece.clean for piece in found) and bool(np.isfinite(sums.top).all())
         if self.visit is not None and clean:
             for block in blocks:
@@ -123,6 +119,14 @@ class _Pass:
             deviation=max(piece.deviation for piece in found),
             clean=clean,
         )
+
+    def _scores(self, rows: slice, sums: RowSums, correct: Bools) -> ScoreVectors:
+        """Scores of some rows from their sums."""
+        ones = None if self.scores.positive is None else correct == (self.labels[rows] == 1)
+        if not self.softmax:
+            return scores_of_probs(sums, correct, ones=ones)
+        temperature, narrow = temperature_of(self.temperature, rows), self.layout.dtype == np.float32
+        return scores_of_logits(sums, correct, temperature, narrow=narrow, ones=ones)
 
     def _sum(self, rows: slice, scratch: Matrix, sums: RowSums) -> _Findings:
         """Fill the sums of one block."""

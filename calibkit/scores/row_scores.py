@@ -26,6 +26,8 @@ class RowScores:
         Negative log-likelihood of the label in nats, in [0, inf]; smaller is better. None for top-1 predictions.
     brier : ndarray of shape (n,) or None
         Brier score: summed over classes, in [0, 2]; for 1-D predictions (p - y)^2, in [0, 1]; smaller is better.
+    positive : ndarray of shape (n,) or None
+        P(y = 1) of 1-D predictions and of two classes, with full relative precision where it is small; else None.
     n_ties : int
         Rows in which several classes share the largest value.
     n_zero : int
@@ -46,6 +48,7 @@ class RowScores:
     correct: Bools
     log_score: Floats | None = None
     brier: Floats | None = None
+    positive: Floats | None = None
     n_ties: int = 0
     n_zero: int = 0
     max_sum_deviation: float | None = None
@@ -54,23 +57,32 @@ class RowScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreVectors:
-    """The four vectors of all rows, or of some; all (n,)."""
+    """The vectors of all rows, or of some; all (n,). P(y = 1) only where there is one event."""
 
     confidence: Floats
     correct: Bools
     log_score: Floats
     brier: Floats
+    positive: Floats | None = None
 
     @classmethod
-    def empty(cls, n_rows: int) -> "ScoreVectors":
+    def empty(cls, n_rows: int, *, one_event: bool) -> "ScoreVectors":
         """Room for the scores of `n_rows` rows."""
         confidence, log_score, brier = (np.empty(n_rows) for _ in range(3))
-        return cls(confidence=confidence, correct=np.empty(n_rows, np.bool_), log_score=log_score, brier=brier)
+        return cls(
+            confidence=confidence,
+            correct=np.empty(n_rows, np.bool_),
+            log_score=log_score,
+            brier=brier,
+            positive=np.empty(n_rows) if one_event else None,
+        )
 
     def put(self, rows: slice, part: "ScoreVectors") -> None:
         """Write the scores of some rows."""
         self.confidence[rows], self.correct[rows] = part.confidence, part.correct
         self.log_score[rows], self.brier[rows] = part.log_score, part.brier
+        if self.positive is not None:
+            self.positive[rows] = part.positive
 
     def finished(self, *, n_ties: int, n_snapped: int = 0, max_sum_deviation: float | None = None) -> RowScores:
         """Row scores with what the pass saw."""
@@ -79,6 +91,7 @@ class ScoreVectors:
             correct=self.correct,
             log_score=self.log_score,
             brier=self.brier,
+            positive=self.positive,
             n_ties=n_ties,
             n_zero=int(np.count_nonzero(self.log_score == np.inf)),
             max_sum_deviation=max_sum_deviation,
@@ -116,6 +129,7 @@ def scores_of_probability(probs: Floats, positive: Bools) -> ScoreVectors:
         correct=(probs > 0.5) == positive,
         log_score=log_score,
         brier=np.square(missing),
+        positive=np.clip(probs, 0.0, 1.0),
     )
 
 
@@ -128,11 +142,14 @@ def scores_of_log_odds(log_odds: Floats, positive: Bools) -> ScoreVectors:
         correct=(log_odds > 0) == positive,
         log_score=np.log1p(odds) + np.maximum(-margin, 0.0),
         brier=np.square(sigmoid(-margin)),
+        positive=sigmoid(log_odds),
     )
 
 
-def scores_of_logits(sums: RowSums, correct: Bools, temperature: Temperature, *, narrow: bool) -> ScoreVectors:
-    """Scores of softmax(z / T); `narrow` logits are float32."""
+def scores_of_logits(
+    sums: RowSums, correct: Bools, temperature: Temperature, *, narrow: bool, ones: Bools | None
+) -> ScoreVectors:
+    """Scores of softmax(z / T); `narrow` logits are float32, `ones` are the rows in which class 1 of two leads."""
     lead = difference(sums.second, sums.top, temperature)
     odds_second = np.exp(lead)
     if temperature is None and not narrow:
@@ -150,11 +167,12 @@ def scores_of_logits(sums: RowSums, correct: Bools, temperature: Temperature, *,
         correct=correct,
         log_score=behind + np.log1p(rest),
         brier=(np.square(missing) + others) * np.square(confidence),
+        positive=None if ones is None else np.where(ones, 1.0, rest) / (1.0 + rest),
     )
 
 
-def scores_of_probs(sums: RowSums, correct: Bools) -> ScoreVectors:
-    """Scores of stored class probabilities."""
+def scores_of_probs(sums: RowSums, correct: Bools, *, ones: Bools | None) -> ScoreVectors:
+    """Scores of stored class probabilities; `ones` are the rows in which class 1 of two leads."""
     # As for logits: the last product is exactly 0 where the true class is on top.
     others = sums.square + np.square(sums.second) + (sums.top - sums.true) * (sums.top + sums.true)
     return ScoreVectors(
@@ -162,6 +180,7 @@ def scores_of_probs(sums: RowSums, correct: Bools) -> ScoreVectors:
         correct=correct,
         log_score=0.0 - np.log(sums.true),
         brier=np.square(1.0 - sums.true) + others,
+        positive=None if ones is None else np.where(ones, sums.top, sums.second),
     )
 
 

@@ -55,7 +55,7 @@ def sum_logits(block: Matrix, labels: Integers, sums: RowSums, *, layout: Layout
     if temperature is not None:
         rest /= _divisor(temperature, block.dtype, layout)
     np.exp(rest, out=rest)
-    sums.rest[:] = _sum_classes(rest, layout)[: len(labels)]
+    sums.rest[:] = sum_classes(rest, layout)[: len(labels)]
     sums.square[:] = _sum_squares(rest, layout)[: len(labels)]
 
 
@@ -76,7 +76,7 @@ def class_probs(block: Matrix, top: Floats, confidence: Floats, *, layout: Layou
     return probs
 
 
-def _sum_classes(block: Matrix, layout: Layout) -> NDArray[Any]:
+def sum_classes(block: Matrix, layout: Layout) -> NDArray[Any]:
     """Sum of a block over its classes."""
     if _sums_plainly(layout):
         return np.asarray(np.einsum("rk->r", block))

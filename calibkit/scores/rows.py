@@ -1,16 +1,13 @@
-"""The door of the pass: scores of every row, and P(y = 1). Floor 1."""
-
-import numpy as np
+"""The door of the pass: scores of every row. Floor 1."""
 
 from calibkit._checks import Source, check_subnormals
 from calibkit._checks.scaling import check_temperature, refuse_scaling
 from calibkit._numerics import Floats
-from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
-from calibkit.scores.binary import log_odds, score_binary
+from calibkit.scores.binary import score_binary
 from calibkit.scores.blocks import thread_count
-from calibkit.scores.matrix import Visit, refuse_bad_values, score_matrix
-from calibkit.scores.row_scores import RowScores, sigmoid
+from calibkit.scores.matrix import Visit, score_matrix
+from calibkit.scores.row_scores import RowScores
 from calibkit.scores.row_sums import Temperature
 
 
@@ -96,51 +93,6 @@ def score_rows(
     if predictions.is_binary:
         return score_binary(predictions, divisor)
     return score_matrix(predictions, divisor, n_threads, visit)
-
-
-def positive_probs(predictions: Predictions, *, temperature: float | Floats | None = None) -> Floats:
-    """P(y = 1) of each row, in [0, 1].
-
-    Parameters
-    ----------
-    predictions : Predictions
-        1-D, or with two classes, of which column 1 is the positive one.
-    temperature : float or ndarray of shape (n,), optional
-        Divides log-odds, one for all rows or one a row.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        In float64.
-
-    Raises
-    ------
-    ShapeError
-        If there are more than two classes, or only the predicted class is known.
-    DataError
-        If (n, 2) values are no logits or probabilities, as in `score_rows`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from calibkit import Predictions
-    >>> rows = Predictions.from_logits(np.array([1, 0]), np.array([[0.5, 1.7], [0.2, -0.4]]))
-    >>> positive_probs(rows).round(4)
-    array([0.7685, 0.3543])
-    """
-    divisor = _check_temperature(temperature, predictions)
-    if not predictions.is_binary:
-        if predictions.kind not in ("logits", "probs") or predictions.n_classes != 2:
-            raise ShapeError(
-                "P(y = 1) needs 1-D predictions or two classes; "
-                f"got {predictions.kind} with {predictions.n_classes or 'unknown'} classes."
-            )
-        refuse_bad_values(predictions)
-    values = predictions.values
-    with np.errstate(all="ignore"):
-        if predictions.kind == "probs" and divisor is None:
-            return np.clip(values if predictions.is_binary else values[:, 1], 0.0, 1.0).astype(np.float64)
-        return sigmoid(log_odds(predictions, temperature=divisor))
 
 
 def _check_temperature(temperature: float | Floats | None, predictions: Predictions) -> Temperature:

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from calibkit import Predictions
-from calibkit.errors import DataError, ShapeError
-from calibkit.scores import positive_probs, score_rows
+from calibkit.scores import score_rows
 from tests.scores.reference import random_logits, softmax
 
 
@@ -58,28 +57,53 @@ def test_the_positive_probability(temperature):
         Predictions.from_probs(labels, softmax(logits)),
         Predictions.from_probs(labels, softmax(logits)[:, 1]),
     ):
-        got = positive_probs(rows, temperature=temperature)
+        got = score_rows(rows, temperature=temperature).positive
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+def log_odds_of_all_sizes():
+    """Log-odds of both signs, and 0, up to where a probability all but underflows."""
+    sizes = np.concatenate([[0.0], np.geomspace(1e-9, 600, 60)])
+    return np.concatenate([sizes, -sizes])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [None, 0.9])
+def test_two_columns_lose_nothing_of_the_positive_probability(dtype, temperature):
+    log_odds = log_odds_of_all_sizes().astype(dtype)
+    labels = np.arange(len(log_odds)) % 2
+    pairs = np.stack([np.zeros_like(log_odds), log_odds], axis=1)
+    one, two = (
+        score_rows(Predictions.from_logits(labels, logits), temperature=temperature).positive
+        for logits in (log_odds, pairs)
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-15)
+    assert two.min() > 0
+
+
+def test_two_columns_of_probabilities_give_the_stored_ones():
+    probs = 0.5 + 0.5 * np.tanh(log_odds_of_all_sizes() / 60)
+    labels = np.arange(len(probs)) % 2
+    pairs = Predictions.from_probs(labels, np.stack([1 - probs, probs], axis=1))
+    np.testing.assert_array_equal(score_rows(pairs).positive, probs)
+    scaled = score_rows(Predictions.from_probs(labels, probs), temperature=1.3).positive
+    inside = (probs > 1e-3) & (probs < 1 - 1e-3)  # 1 - (1 - p) has p's digits there
+    np.testing.assert_allclose(score_rows(pairs, temperature=1.3).positive[inside], scaled[inside], rtol=1e-13)
+
+
 def test_the_positive_probability_of_certain_rows():
     pairs = np.array([[-np.inf, 1.0], [2.0, -np.inf], [0.0, 800.0]])
-    np.testing.assert_array_equal(positive_probs(Predictions.from_logits([0, 1, 0], pairs)), [1, 0, 1])
+    np.testing.assert_array_equal(score_rows(Predictions.from_logits([0, 1, 0], pairs)).positive, [1, 0, 1])
     certain = Predictions.from_probs([0, 1], np.array([[0.0, 1.0], [1.0, 0.0]]))
-    np.testing.assert_array_equal(positive_probs(certain), [1, 0])
-    np.testing.assert_array_equal(positive_probs(certain, temperature=3.0), [1, 0])
+    np.testing.assert_array_equal(score_rows(certain).positive, [1, 0])
+    np.testing.assert_array_equal(score_rows(certain, temperature=3.0).positive, [1, 0])
 
 
-def test_the_positive_probability_needs_two_classes_and_good_values():
+def test_more_classes_or_the_predicted_one_alone_have_no_positive_probability():
     for rows in (
         Predictions.from_logits(*random_logits(3, 4)),
         Predictions.from_top1([0, 1], [0, 1], [0.9, 0.4]),
         Predictions.from_correct([True, False], [0.9, 0.4]),
     ):
-        with pytest.raises(ShapeError, match="two classes"):
-            positive_probs(rows)
-    bad = np.zeros((20, 2))
-    bad[17, 1] = np.nan
-    with pytest.raises(DataError, match="row 17, class 1"):
-        positive_probs(Predictions.from_logits(np.zeros(20, np.int64), bad))
+        assert score_rows(rows).positive is None
