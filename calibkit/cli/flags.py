@@ -7,7 +7,7 @@ from pathlib import Path
 KEYWORDS = (
     "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|labels_file|max_bytes|split|overwrite|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
-    "confidence_level|rng|threads|reference|smoothing|noise|epochs|hidden|criterion|device"
+    "confidence_level|rng|seed|threads|reference|smoothing|data|noise|epochs|hidden|criterion|device"
 )
 # Words that mean the keyword even where no value follows.
 UNMISTAKABLE = "max_bytes|labels_file|calibrate_on"
@@ -34,6 +34,7 @@ def in_flags(message: str, *, arguments: Iterable[str] = ()) -> str:
     >>> in_flags("It looks like logits: pass it as logits.")
     'It looks like logits: pass it as --logits KEY.'
     """
+    message = message.replace("class_names=[...]", "--class-names A,B,...")
     spared = sorted(_lookalikes(arguments), key=len, reverse=True)
     if not spared:
         return _KEYWORD.sub(_flag, message)

@@ -16,7 +16,7 @@ from calibkit.cli.flags import in_flags
 from calibkit.cli.inspect import inspect_command
 from calibkit.cli.plot import plot_command
 from calibkit.cli.train import demo_command, train_command
-from calibkit.errors import CalibkitError, MissingExtraError, OptionError, OutputError
+from calibkit.errors import CalibkitError, LimitError, MissingExtraError, OptionError, OutputError
 
 # First match wins: from the particular to the general.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -78,6 +78,8 @@ def exit_code(error: BaseException, arguments: Sequence[str] = ()) -> int:
         text = StringIO()
         error.show(text)
         click.echo("\n".join(map(_harmless, text.getvalue().rstrip("\n").split("\n"))), err=True)
+    if isinstance(error, MemoryError):
+        error = LimitError(f"not enough memory ({error}); give fewer rows, or store them as float32")
     if _is_of_output(error):
         _discard_output()
         error = OutputError(f"standard output: cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -113,8 +114,8 @@ def model_names(paths: Sequence[str]) -> list[str]:
     ['hard', 'smooth']
     >>> model_names(["runs/hard/test.npz", "runs/smooth/test.npz"])
     ['hard/test', 'smooth/test']
-    >>> model_names(["a.npz", "a.npz"])
-    ['a', 'a (2)']
+    >>> model_names(["a.npz", "a.npz", "a (2).npz"])
+    ['a', 'a (2)', 'a (2) (2)']
     """
     parts = [_parts(path) for path in paths]
     distinct = len({tuple(p) for p in parts})
@@ -124,8 +125,8 @@ def model_names(paths: Sequence[str]) -> list[str]:
     names: list[str] = []
     for part in parts:
         name = "/".join(part[-length:])
-        seen = sum(1 for other in names if other == name or other.startswith(f"{name} ("))
-        names.append(name if seen == 0 else f"{name} ({seen + 1})")
+        numbered = (f"{name} ({number})" for number in count(2))
+        names.append(next(candidate for candidate in chain([name], numbered) if candidate not in names))
     return names
 
 

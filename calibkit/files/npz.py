@@ -75,6 +75,8 @@ def npz_contents(source: Source) -> Contents:
     if HEADER_KEY in layouts:
         source.check_bytes(layouts[HEADER_KEY].n_bytes, what=HEADER_KEY)
         header = parsed_header(read_one(HEADER_KEY), where=source.shown)
+    if header is not None and len(members) < len(archive.infolist()):
+        raise InputFormatError(f"{source.shown}: holds members that calibkit does not write; it is damaged")
     entries = tuple(
         Entry(name=name, shape=layout.shape, dtype=_dtype_name(layout.dtype))
         for name, layout in layouts.items()
@@ -87,8 +89,11 @@ def _members(archive: zipfile.ZipFile, source: Source) -> dict[str, zipfile.ZipI
     """The .npy members by array name, checked for what a zip bomb needs."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
+        if member.comment:  # one wrong bit in its length, and it swallows the members that follow
+            raise InputFormatError(f"{source.shown}: a member has a comment, which np.savez does not write: damaged")
         name = member.filename.removesuffix(".npy")
         if name == member.filename:
+            archive.open(member).close()  # fails where the name is damaged: an array would be missed
             continue
         where = f"{source.shown}:{shown(name)}"
         if name in members:

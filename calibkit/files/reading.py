@@ -147,6 +147,12 @@ def _check_header(contents: Contents, reading: Reading, question: Question, *, w
         raise InputFormatError(
             f"{where}: the header says {shown(contents.header['kind'])}, the arrays are those of {reading.kind}"
         )
+    strange = next((entry.name for entry in contents.entries if entry.name not in RECOGNISED), None)
+    if strange is not None:  # the damaged name of an array that would be missed, weights for instance
+        raise InputFormatError(
+            f"{where}: has a header of calibkit and the array {shown(strange)!r}, which calibkit does not write. Where "
+            'that is meant, name what is to be read: labels="KEY" and so on'
+        )
     shapes = [entry.shape for entry in contents.entries]
     if any(shape[:1] != (contents.header["n"],) for shape in shapes):
         raise InputFormatError(f"{where}: the header says {contents.header['n']} rows, the arrays have other lengths")

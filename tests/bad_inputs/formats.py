@@ -26,7 +26,8 @@ def write_compressed(path):
 
 
 def write_own(path):
-    ck.save(ck.Predictions.from_logits(LABELS, LOGITS), path)
+    told = {"ids": ["a", "b", "c", "d"], "weights": [1.0, 2.0, 0.5, 1.0], "groups": [7, 7, 8, 9]}
+    ck.save(ck.Predictions.from_logits(LABELS, LOGITS, name="net", **told), path)
 
 
 def write_safetensors(path):

@@ -9,7 +9,7 @@ import pytest
 import calibkit as ck
 from calibkit.errors import DataError, InputFormatError
 from tests.bad_inputs.formats import WRITERS, read, write_npz
-from tests.bad_inputs.samples import LABELS, LOGITS, is_refusal, python, refused
+from tests.bad_inputs.samples import LABELS, LOGITS, is_refusal, needs_permissions, python, refused
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_row_56_labels_file_that_is_none(run, tmp_path, written):
         is_refusal(run("evaluate", path, "--logits", "array", "--labels-file", labels), 4)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@needs_permissions
 def test_row_56_no_permission(run, written):
     path = written("net.npz")
     path.chmod(0)
@@ -113,14 +113,14 @@ def test_row_66_a_flipped_bit_never_changes_a_number(written, name):
     path = written(name)
     data, expected = path.read_bytes(), read(path)
     rng = np.random.default_rng(66)
-    for place in rng.choice(len(data), size=min(len(data), 150), replace=False):
+    ends = np.arange(max(0, len(data) - 400), len(data))  # directories and footers stand at the end
+    for place in {*rng.choice(len(data), size=100).tolist(), *ends[::3].tolist()}:
         flipped = bytearray(data)
         flipped[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
         with suppress(InputFormatError):
             found = read(path)
-            assert found.values.tolist() == expected.values.tolist(), place
-            assert found.labels.tolist() == expected.labels.tolist(), place
+            assert found == expected, place
 
 
 def test_row_67_a_file_that_changes_while_it_is_read(written, monkeypatch):

@@ -71,21 +71,27 @@ def test_row_68_names_in_markdown_stay_cells(model, name):
             assert len(bars) <= 1, block
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-@pytest.mark.parametrize("extension", ["svg", "png"])
-def test_row_68_names_in_pictures(model, name, tmp_path, extension):
-    from calibkit.plots import comparison_figure, reliability_figure, save_figure
+@pytest.mark.parametrize("key", ["html", "emoji", "mathtext", "megabyte"])
+def test_row_68_names_in_a_comparison_s_picture(model, key, tmp_path):
+    from calibkit.plots import comparison_figure, save_figure
+
+    path = tmp_path / "a.svg"
+    save_figure(comparison_figure(ck.compare({NAMES[key]: model(None), "other": model(None, 2.0)})), path)
+    ET.parse(path)
+    assert b"<script" not in path.read_bytes()
+    assert path.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(("extension", "overlay"), [("svg", True), ("png", False)])
+def test_row_68_all_names_in_one_picture(model, tmp_path, extension, overlay):
+    from calibkit.plots import reliability_figure, save_figure
 
     path = tmp_path / f"a.{extension}"
-    one, other = (ck.evaluate(model(text, factor)) for text, factor in ((name, 1.0), ("other", 2.0)))
-    pair = ck.compare({name: model(None), "other": model(None, 2.0)})
-    figures = [reliability_figure([one, other], overlay=overlay) for overlay in (False, True)]
-    for figure in [*figures, comparison_figure(pair)]:
-        save_figure(figure, path)
-        if extension == "svg":
-            ET.parse(path)
-            assert b"<script" not in path.read_bytes()
-            assert path.stat().st_size < 2_000_000
+    models = [ck.evaluate(model(name)) for name in NAMES.values()]
+    save_figure(reliability_figure(models, overlay=overlay), path)
+    assert 10_000 < path.stat().st_size < 2_000_000
+    assert extension == "png" or ET.parse(path)
+    assert b"<script" not in path.read_bytes()
 
 
 @pytest.mark.parametrize("name", [*NAMES.values(), "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", 'a,"b",c'])
@@ -159,7 +165,7 @@ def test_row_70_terminal_escapes(run, evil_files, tmp_path):
     assert bins.exists()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_row_70_a_terminal_that_cannot_show_the_name(tmp_path, encoding):
     from tests.bad_inputs.samples import in_shell
 
@@ -206,6 +212,16 @@ def test_row_76_paths(run, tmp_path, stem, monkeypatch):
         assert run("evaluate", "z.npy", "--logits", "array", "--labels-file", labels).code == 0
     written = {path, bins, picture, f"{stem}.npy", "z.npy"}
     assert {entry.name for entry in tmp_path.iterdir()} == written
+
+
+@pytest.mark.parametrize("files", [["a (2).npz", "a.npz", "a.csv"], ["a.npz"] * 3, ["a.csv", "a (2).npz", "a.npz"]])
+def test_row_76_every_file_has_a_name_of_its_own(run, tmp_path, files):
+    model = ck.Predictions.from_logits(LABELS, LOGITS)
+    for file in {name for name in files if name.endswith("npz")}:
+        ck.save(model, tmp_path / file)
+    (tmp_path / "a.csv").write_text("label,logits_0,logits_1\n0,0.5,0.25\n")
+    result = json.loads(run("evaluate", *(tmp_path / file for file in files), "--json").out)
+    assert len({one["name"] for one in result["evaluations"]}) == 3
 
 
 def test_row_76_paths_that_look_like_options_are_shown_as_they_are(run, tmp_path):

@@ -185,3 +185,14 @@ def test_calibration_rows_that_are_none():
         ck.compare({"a": good}, calibrate_on={"a": from_probs([0, 1], [[0.7, 0.2, 0.1], [np.nan, 0.5, 0.5]])})
     with refused(DataError, "a (calibration rows)", "no temperature"):
         ck.compare({"a": good}, calibrate_on={"a": ck.Predictions.from_top1([0, 1], [0, 1], [0.7, 0.6])})
+
+
+def test_tables_whose_columns_have_numbers_for_names():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({0: [0, 1], 1: [0.25, 0.5], 2: [0.75, 0.5]})
+    from_frame = ck.Predictions.from_frame
+    assert from_frame(table, labels=0, probs=1).probs.tolist() == [0.25, 0.5]
+    assert from_frame(table, labels=0, probs=[1, 2]).probs.tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    for missing in (7, "1", [1, 7], None):
+        with refused(InputFormatError, "probs=" if missing else "columns are named for labels"):
+            from_frame(table, labels=0, probs=missing)
