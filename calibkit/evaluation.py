@@ -9,7 +9,7 @@ import numpy as np
 from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, chance
 from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
-from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
+from calibkit.intervals import MeanInterval, mean_interval, units_of, wilson_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
     Rng,
@@ -102,6 +102,8 @@ class Evaluation:
         return evaluation_text(self.to_dict())
 
 
+# Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.
+FEW_UNITS = 2
 CHANCE = ("mean", "p95", "p_value")
 
 
@@ -269,12 +271,24 @@ def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Setti
         value = weighted_mean(rows, weights)
         low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
         return Estimate(value=value, low=float(low), high=float(high))
-    interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=rows.dtype == np.bool_)
+    interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=_few_outcomes(scored, rows))
     if interval.reason is not None:
         reasons.append(f"No interval for {name}: {interval.reason}.")
     if interval.note is not None:
         reasons.append(f"Intervals rest on {interval.note}.")
     return _within_bounds(name, interval)
+
+
+def _few_outcomes(scored: Scored, outcome: np.ndarray[Any, Any]) -> bool:
+    """Whether an interval must allow for outcomes not seen; of grouped rows only where the rarer one is rare indeed."""
+    if outcome.dtype != np.bool_:
+        return False
+    predictions = scored.predictions
+    if predictions.groups is None:
+        return True
+    rate = weighted_mean(outcome, predictions.weights)
+    units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
+    return min(rate, 1 - rate) * units.effective < FEW_UNITS
 
 
 def _within_bounds(name: str, interval: MeanInterval) -> Estimate:
@@ -297,7 +311,7 @@ def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) ->
         level=settings.confidence_level,
         weights=predictions.weights,
         groups=predictions.groups,
-        binary=True,
+        binary=_few_outcomes(scored, scored.binned.outcome),
     )
     return replace(_within_bounds("gap", interval), value=value)
 

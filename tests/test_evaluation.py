@@ -228,4 +228,5 @@ def test_the_election_file_by_rows_and_by_groups():
     assert grouped.groups is not None
     evaluation = ck.evaluate(grouped)
     assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0111, 0.0450), abs=6e-5)
+    assert (evaluation["base_rate"].low, evaluation["base_rate"].high) == pytest.approx((0.4080, 0.4344), abs=6e-5)
     assert any("G = 253 groups, G_eff = 180" in note for note in evaluation.notes)
