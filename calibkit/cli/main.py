@@ -57,6 +57,9 @@ for _command in (
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; a user's error is one message on standard error, never a traceback."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stderr is None:
+        # Closed by whoever started us; libraries that are imported later write to it.
+        sys.stderr = StringIO()
     try:
         _make_printable()
         code = cli.main(args=given, prog_name="calibkit", standalone_mode=False)
