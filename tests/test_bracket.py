@@ -9,6 +9,7 @@ from scipy import stats
 
 from calibkit.binning import Binning, bin_table, row_bins
 from calibkit.bracket import BinnedRows, Chance, bracket_interval, chance, paired_bracket
+from calibkit.bracket.paired import _difference_slack
 from tests.real_data import real_data
 
 REJECTED, ACCEPTED = (Chance(mean=0.0, p95=0.0, p_value=p) for p in (0.0005, 0.4))
@@ -288,12 +289,19 @@ def test_the_paired_interval_is_its_formula():
     middle, half = theta - (low + high) / 2, (high - low) / 2
     m = middle[0] - middle[1]
     error = unseen(math.sqrt(se @ se - 2 * rho * se[0] * se[1]), len(model.gap))
-    slack = math.sqrt(half @ half - 2 * rho * half[0] * half[1])
+    assert rho > 0
+    slack = rho * abs(half[0] - half[1]) + (1 - rho) * (half[0] + half[1])
     found = paired_bracket(model, reference, level=0.9)
     z = NORMAL.inv_cdf(0.95)
     assert found.value == pytest.approx(theta[0] - theta[1], rel=1e-12)
     assert (found.low, found.high) == pytest.approx((m - slack - z * error, m + slack + z * error), rel=1e-9)
     assert found.p_value == pytest.approx(min(1, 2 * NORMAL.cdf(-max(0, abs(m) - slack) / error)), rel=1e-6)
+
+
+def test_the_biases_of_unlike_models_do_not_average_out():
+    assert _difference_slack(0.03, 0.01, 1.0) == pytest.approx(0.02)  # shared: the difference is left
+    assert _difference_slack(0.03, 0.01, 0.0) == pytest.approx(0.04)
+    assert _difference_slack(0.03, 0.01, -0.5) == pytest.approx(0.04)  # never more than both
 
 
 def test_a_model_against_itself_differs_by_exactly_nothing():
@@ -370,13 +378,13 @@ def test_two_networks_as_saved():
         assert null.p_value < 0.001
         assert bracket_interval(rows[name], level=0.95, chance=null)[:2] == pytest.approx(ends, abs=6e-5)
     found = paired_bracket(rows["ce"], rows["flsd53"], level=0.95)
-    assert (found.value, found.low, found.high) == pytest.approx((0.0280, 0.0242, 0.0331), abs=6e-5)
+    assert (found.value, found.low, found.high) == pytest.approx((0.0280, 0.0241, 0.0332), abs=6e-5)
     assert found.p_value < 1e-9
 
 
 def test_two_networks_after_temperature_scaling():
     found = paired_bracket(network("ce", 2.49752), network("flsd53", 1.06262), level=0.95)
-    assert (found.value, found.low, found.high) == pytest.approx((0.0040, -0.0002, 0.0095), abs=6e-5)
+    assert (found.value, found.low, found.high) == pytest.approx((0.0040, -0.0004, 0.0096), abs=6e-5)
     assert found.p_value > 0.05
 
 
