@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from calibkit.calibration_error import ReliabilityCurve
 from calibkit.comparison import Comparison, Scaled
-from calibkit.errors import OptionError, OutputError
+from calibkit.errors import InputFormatError, OptionError, OutputError
 from calibkit.evaluation import Evaluation
 from calibkit.plots import (
     comparison_figure,
@@ -241,6 +241,11 @@ def test_the_legend_holds_each_error_with_its_interval_and_lies_outside_the_data
     ax.figure.canvas.draw()
     assert ax.get_legend().get_window_extent().y0 > ax.get_window_extent().y1
     assert ax.get_legend().get_window_extent().y1 <= ax.figure.bbox.y1
+
+
+def test_what_is_no_evaluation_is_refused_by_its_name():
+    with pytest.raises(InputFormatError, match=r"not of ndarray: pass evaluate\(predictions\)"):
+        plot_reliability(np.array([0.2, 0.8]))
 
 
 def test_nothing_and_mixed_views_are_refused():

@@ -38,6 +38,8 @@ def evaluate_command(
     from calibkit.evaluation import evaluate
     from calibkit.files import write_text
 
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown are two outputs: give one of them")
     reading, judging = split_options(options)
     check_paths(files, table, reading)
     with naming_files(dict(zip(model_names(files), files, strict=True))):

@@ -19,11 +19,23 @@ def _names(_context: click.Context, _option: click.Parameter, value: str | None)
     return None if value is None else [name.strip() for name in value.split(",")]
 
 
+def _columns(_context: click.Context, _option: click.Parameter, value: str | None) -> str | list[str] | None:
+    """One array or prefix, or one column per class from text such as p_cat,p_dog,p_eel."""
+    return [name.strip() for name in value.split(",")] if value is not None and "," in value else value
+
+
 READING = (
     click.option("--split", help="Take the arrays with this prefix, e.g. val for val_logits."),
     click.option("--labels", metavar="KEY", help="Array or column of true classes."),
-    click.option("--logits", metavar="KEY", help="Array or columns of logits (before softmax)."),
-    click.option("--probs", metavar="KEY", help="Array or columns of probabilities; 1-D is P(y = 1)."),
+    click.option(
+        "--logits",
+        metavar="KEY",
+        callback=_columns,
+        help="Logits, before softmax: an array, a prefix of columns, or A,B,... in class order.",
+    ),
+    click.option(
+        "--probs", metavar="KEY", callback=_columns, help="Probabilities, likewise; a single column is P(y = 1)."
+    ),
     click.option("--predicted", metavar="KEY", help="Column of predicted classes (top-1 export)."),
     click.option("--confidence", metavar="KEY", help="Column of confidences."),
     click.option("--correct", metavar="KEY", help="Column that says whether the answer was correct."),

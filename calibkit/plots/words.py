@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from calibkit.errors import OptionError
+from calibkit.errors import InputFormatError, OptionError
 from calibkit.plots.style import minus_signs, shown_name, unbroken
 from calibkit.render import bins_phrase, format_interval, format_number, format_percent
 
@@ -75,10 +75,16 @@ def check_one_view(subjects: Sequence[Subject]) -> None:
 
 def _subject(item: "Drawable") -> Subject:
     from calibkit.calibration_error import ReliabilityCurve
+    from calibkit.evaluation import Evaluation
 
     if isinstance(item, ReliabilityCurve):
         return Subject(curve=item, evaluation=None)
-    return Subject(curve=item.reliability, evaluation=item)
+    if isinstance(item, Evaluation):
+        return Subject(curve=item.reliability, evaluation=item)
+    raise InputFormatError(
+        f"a reliability diagram is drawn of an Evaluation or a ReliabilityCurve, not of {type(item).__name__}: "
+        "pass evaluate(predictions), or reliability_curve(labels, probs)."
+    )
 
 
 def shared_conventions(subjects: Sequence[Subject]) -> str:

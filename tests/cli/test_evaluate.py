@@ -120,3 +120,19 @@ def test_labels_that_are_names(run, tmp_path):
     assert "--class-names" in refused.err
     result = json.loads(run("evaluate", path, "--class-names", "A,B,C,D", "--json").out)
     assert result["metrics"]["accuracy"]["value"] == 0.75
+
+
+def test_columns_of_the_classes_are_named_in_their_order(run, tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("truth,eel,cat,dog\n1,0.1,0.2,0.7\n0,0.1,0.6,0.3\n")
+    done = run("evaluate", path, "--labels", "truth", "--probs", "cat, dog,eel", "--json")
+    metrics = json.loads(done.out)["metrics"]
+    assert metrics["accuracy"]["value"] == 1
+    assert metrics["mean_confidence"]["value"] == pytest.approx(0.65)
+    assert run("evaluate", path, "--labels", "truth", "--probs", "cat,dgo").code == 4
+
+
+def test_two_outputs_at_once_are_a_usage_error(run, pair):
+    done = run("evaluate", pair["sharp"], "--json", "--markdown")
+    assert (done.code, done.out) == (2, "")
+    assert "--json and --markdown" in done.err
