@@ -1,7 +1,7 @@
 """Whether a change made the probabilities better: paired differences on the same rows, before and after scaling."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,8 @@ from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
 from calibkit.render import comparison_text, plain_number
 from calibkit.results import Difference
-from calibkit.scaling import cross_fitted, fitted_on
+from calibkit.scaling import Scaling, cross_fitted, fitted_on
+from calibkit.score_split import ScoreSplit, removed_by_temperature
 from calibkit.verdict import ONE_SEED, pair_sentences
 from calibkit.views import View
 
@@ -28,10 +29,22 @@ Differences = Mapping[str, Mapping[str, Difference]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """The same models after temperature scaling."""
+    """The same models after temperature scaling.
+
+    Attributes
+    ----------
+    models : Mapping of str to Evaluation
+        At each model's temperature.
+    differences : Mapping of str to Mapping of str to Difference
+        Model minus reference, by model and metric.
+    nll_split : Mapping of str to ScoreSplit
+        By model: its difference of NLL, split into what temperature removes and the rest; empty where a score is
+        infinite.
+    """
 
     models: Mapping[str, Evaluation]
     differences: Differences
+    nll_split: Mapping[str, ScoreSplit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,10 +97,17 @@ class Comparison:
             else {
                 "models": {name: model.to_dict() for name, model in scaled.models.items()},
                 "differences": _differences_dict(scaled.differences),
+                "nll_split": {name: s.to_dict(level=self._level) for name, s in scaled.nll_split.items()},
             },
             "verdict": list(self.verdict),
             "notes": list(self.notes),
         }
+
+    @property
+    def _level(self) -> float | None:
+        """The confidence level of every interval in it."""
+        level = self.models[self.reference].settings["confidence_level"]
+        return None if level is None else float(str(level))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Comparison) and self.to_dict() == other.to_dict()
@@ -193,15 +213,8 @@ def compare(
     saved = {name: score(model, settings) for name, model in aligned.items()}
     before, why = _differences(saved, reference, settings)
     evaluations = {name: judge(s, settings, temperature=scaling.temperatures.get(name)) for name, s in saved.items()}
-    scaled = None
-    if scaling.temperatures:
-        after = {name: score(model, settings, temperature=scaling.of_rows[name]) for name, model in aligned.items()}
-        after_differences, why_after = _differences(after, reference, settings)
-        why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
-        scaled = Scaled(
-            models={name: judge(s, settings) for name, s in after.items()},
-            differences=after_differences,
-        )
+    scaled, why_after = _scaled(aligned, saved, before, reference, scaling, settings)
+    why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
     return Comparison(
         reference=reference,
         models=evaluations,
@@ -237,6 +250,31 @@ def _check_one_view(models: Mapping[str, Predictions], settings: Settings) -> No
             f"{one} holds 1-D probabilities (view positive) and {other} does not (view top-label): "
             'say which view both are compared in, view="positive" or view="top-label"'
         )
+
+
+def _scaled(
+    models: Mapping[str, Predictions],
+    saved: Mapping[str, Scored],
+    before: Differences,
+    reference: str,
+    scaling: Scaling,
+    settings: Settings,
+) -> tuple[Scaled | None, list[str]]:
+    """The models at their temperatures, and why an interval is missing; None where none was fitted."""
+    if not scaling.temperatures:
+        return None, []
+    after = {name: score(model, settings, temperature=scaling.of_rows[name]) for name, model in models.items()}
+    differences, why = _differences(after, reference, settings)
+    splits: dict[str, ScoreSplit] = {}
+    for name in before:
+        removed = removed_by_temperature(
+            (saved[name], saved[reference]), (after[name], after[reference]), level=settings.level_or_default
+        )
+        if removed is not None:
+            part = _difference("NLL removed by temperature", removed, settings.confidence_level, [])
+            splits[name] = ScoreSplit(total=before[name]["nll"], temperature=part, rest=differences[name]["nll"])
+    evaluations = {name: judge(scored, settings) for name, scored in after.items()}
+    return Scaled(models=evaluations, differences=differences, nll_split=splits), why
 
 
 def _differences(

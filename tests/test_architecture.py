@@ -34,6 +34,7 @@ ROOMS = (
     "scaling",
     "evaluation",
     "alignment",
+    "score_split",
     "comparison",
     "plots",
     "training",

@@ -8,6 +8,8 @@ import pytest
 from scipy import stats
 
 import calibkit as ck
+from calibkit.results import Difference
+from calibkit.score_split import ScoreSplit
 from tests.real_data import real_data
 
 
@@ -78,6 +80,44 @@ def test_calibration_rows_fix_the_temperature():
     scaled = ck.evaluate(ck.Predictions.from_logits(LABELS, SHARP / comparison.temperature["sharp"].value))
     assert comparison.scaled.models["sharp"]["nll"].value == pytest.approx(scaled["nll"].value, rel=1e-12)
     assert comparison.scaled.models["sharp"]["ece"].value == pytest.approx(scaled["ece"].value, rel=1e-9)
+
+
+def test_the_difference_of_nll_is_split_row_by_row():
+    labels, logits, sharp = pair(seed=2)
+    rows = {"sharp": ck.Predictions.from_logits(labels, sharp), "true": ck.Predictions.from_logits(labels, logits)}
+    comparison = ck.compare(MODELS, calibrate_on=rows)
+    split, scales = comparison.scaled.nll_split["true"], comparison.temperature
+    removed = [nll(z) - nll(z / scales[name].value) for name, z in (("true", TRUE), ("sharp", SHARP))]
+    interval = stats.ttest_1samp(removed[0] - removed[1], 0).confidence_interval(0.95)
+    assert (split.temperature.low, split.temperature.high) == pytest.approx((interval.low, interval.high), rel=1e-7)
+    assert split.total.value == pytest.approx(split.temperature.value + split.rest.value, abs=1e-14)
+    # The rest is nothing, so that a share of the total means nothing.
+    assert split.rest.value == pytest.approx(0, abs=1e-3)
+    plain = comparison.to_dict()["scaled"]["nll_split"]["true"]
+    assert plain["temperature"]["value"] == split.temperature.value
+    share = split.temperature_share(level=0.95)
+    assert (share is None) == (split.rest.value > 0)
+
+
+def test_a_share_is_told_only_of_parts_with_the_sign_of_a_significant_total():
+    def split(total, temperature, rest, p_value=1e-6):
+        parts = {"total": total, "temperature": temperature, "rest": rest}
+        return ScoreSplit(**{name: Difference(value=v, p_value=p_value) for name, v in parts.items()})
+
+    assert split(0.3, 0.2, 0.1).temperature_share(level=0.95) == pytest.approx(2 / 3)
+    assert split(0.1, 0.2, -0.1).temperature_share(level=0.95) is None
+    assert split(0.3, 0.2, 0.1, p_value=0.2).temperature_share(level=0.95) is None
+
+
+def test_an_infinite_log_score_is_not_split():
+    impossible = SHARP.copy()
+    impossible[0, LABELS[0]] = -np.inf
+    models = {"sharp": ck.Predictions.from_logits(LABELS, impossible), "true": MODELS["true"]}
+    labels, logits, sharp = pair(seed=2)
+    rows = {"sharp": ck.Predictions.from_logits(labels, sharp), "true": ck.Predictions.from_logits(labels, logits)}
+    comparison = ck.compare(models, calibrate_on=rows)
+    assert comparison.scaled.nll_split == {}
+    assert "NLL difference, split" not in str(comparison)
 
 
 def test_few_calibration_rows_are_noted():
@@ -209,7 +249,7 @@ def test_json_keeps_the_contract():
     assert set(result["differences"]) == {"true"}
     assert set(result["differences"]["true"]["ece"]) == {"value", "low", "high", "p_value"}
     assert {"value", "source"} <= set(result["temperature"]["sharp"])
-    assert set(result["scaled"]) == {"models", "differences"}
+    assert set(result["scaled"]) == {"models", "differences", "nll_split"}
     json.dumps(result, allow_nan=False)
 
 
@@ -244,6 +284,18 @@ def test_the_published_pair_after_scaling(published):
     assert -nll.value == pytest.approx(0.0300, abs=6e-5)
     assert (-nll.high, -nll.low) == pytest.approx((0.0179, 0.0420), abs=6e-5)
     assert nll.significant(0.95)
+
+
+def test_the_published_pair_s_log_score_is_split(published):
+    split = published.scaled.nll_split["flsd"]
+    part = split.temperature
+    assert (-part.value, -part.high, -part.low) == pytest.approx((0.2066, 0.1833, 0.2300), abs=6e-5)
+    assert -split.rest.value == pytest.approx(0.0300, abs=6e-5)
+    assert split.total.value == pytest.approx(part.value + split.rest.value, abs=1e-12)
+    assert split.temperature_share(level=0.95) == pytest.approx(0.873, abs=5e-4)
+    said = " ".join(str(published).split())
+    assert "[-0.2300, -0.1833] that one temperature removes, and -0.02998" in said
+    assert "(87% and 13%)" in said
 
 
 def test_the_published_pair_in_words(published):

@@ -5,6 +5,7 @@ from typing import Any
 
 from calibkit.render.document import Block, Document, Heading, Passage
 from calibkit.render.names import SENTENCE_LENGTH, sanitise
+from calibkit.render.numbers import format_interval, format_number
 from calibkit.render.tables import Result, difference_table, estimate_parts, evaluation_table, side_by_side
 
 
@@ -38,6 +39,7 @@ def comparison_document(result: Result) -> Document:
         Heading(title=title, detail=_size(first)),
         *_metric_tables(result),
         *_difference_tables(result),
+        *_passage("NLL difference, split", tuple(_split_lines(result))),
         *_passage("Verdict", verdict, loud=True),
         *_passage("Conventions", _conventions(list(models.values()), extra=_temperature_sources(result))),
         *_passage("Notes", _notes(list(models.values()), own=result.get("notes", ()))),
@@ -103,6 +105,28 @@ def _difference_tables(result: Result) -> Iterator[Block]:
         minus = f"{sanitise(name)} - {sanitise(result['reference'])}"
         yield Heading(title="Difference", detail=minus, level=2)
         yield difference_table(reference, differences, scaled.get(name))
+
+
+def _split_lines(result: Result) -> Iterator[str]:
+    """What of each difference of NLL one temperature removes, and what is left."""
+    for name, split in ((result.get("scaled") or {}).get("nll_split") or {}).items():
+        total, *parts = (split[key] for key in ("total", "temperature", "rest"))
+        removed, left = (
+            " ".join(
+                (
+                    format_number(part["value"], signed=True),
+                    *([format_interval(part["low"], part["high"], signed=True)] if part["low"] is not None else []),
+                )
+            )
+            for part in parts
+        )
+        share = split["temperature_share"]
+        percent = "" if share is None else f" ({100 * share:.0f}% and {100 - round(100 * share):.0f}%)"
+        minus = f"{sanitise(name)} - {sanitise(result['reference'])}"
+        yield (
+            f"{minus}: {format_number(total['value'], signed=True)} = {removed} that one temperature removes, "
+            f"and {left} that it leaves{percent}."
+        )
 
 
 def _passages(results: Sequence[Result]) -> Iterator[Passage]:
