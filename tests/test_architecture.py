@@ -22,6 +22,7 @@ ROOMS = (
     "intervals",
     "bracket",
     "views",
+    "pairs",
     "calibration_error",
     "mean_scores",
     "metrics",
