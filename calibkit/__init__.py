@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from calibkit.predictions import Predictions
     from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
     from calibkit.results import Difference, Estimate
+    from calibkit.selective import (
+        area_under_generalized_risk_coverage,
+        area_under_risk_coverage,
+        confidence_auroc,
+        excess_area_under_risk_coverage,
+    )
 
 __version__ = "0.1.0"
 
@@ -60,11 +66,15 @@ _ROOM_OF = {
     "ShapeError": "errors",
     "Temperature": "recalibration",
     "accuracy": "mean_scores",
+    "area_under_generalized_risk_coverage": "selective",
+    "area_under_risk_coverage": "selective",
     "brier_score": "mean_scores",
     "compare": "comparison",
     "comparison_figure": "plots",
+    "confidence_auroc": "selective",
     "cross_fit_temperature": "recalibration",
     "evaluate": "evaluation",
+    "excess_area_under_risk_coverage": "selective",
     "expected_calibration_error": "calibration_error",
     "fit_temperature": "recalibration",
     "inspect": "files",
@@ -101,6 +111,11 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "reliability_curve",
     "ReliabilityCurve",
     "METRICS",
+    # does confidence rank answers
+    "area_under_risk_coverage",
+    "excess_area_under_risk_coverage",
+    "area_under_generalized_risk_coverage",
+    "confidence_auroc",
     # temperature scaling
     "fit_temperature",
     "cross_fit_temperature",

@@ -1,4 +1,4 @@
-"""The registry: every number that an evaluation can hold, with orientation, bounds, meaning and words. Floor 2."""
+"""The registry: every number that a model can be given, with orientation, bounds, meaning and words. Floor 2."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +15,19 @@ from calibkit.mean_scores import (
     mean_confidence,
     negative_log_likelihood,
 )
+from calibkit.selective import (
+    area_under_generalized_risk_coverage,
+    area_under_risk_coverage,
+    confidence_auroc,
+    excess_area_under_risk_coverage,
+)
 
 Orientation = Literal["larger is better", "smaller is better", "nearer 0 is better", "neither"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One number of an evaluation: what it is called, computed by, and how it is read.
+    """One number: what it is called, computed by, and how it is read.
 
     Attributes
     ----------
@@ -31,8 +37,8 @@ class Metric:
         What a table prints.
     function : callable
         ``function(labels, probs, *, weights=None) -> float``, the public definition.
-    kind : {"mean", "binned"}
-        A mean of one score per row, or a function of a bin table.
+    kind : {"mean", "binned", "ranking"}
+        A mean of one score per row, a function of a bin table, or of the order of the rows by confidence.
     orientation : str
         Which direction is better.
     bounds : tuple of float
@@ -45,12 +51,16 @@ class Metric:
         Of a function of bin tables, which.
     positive_title, positive_reading : str or None
         Title and reading in view positive, where they differ.
+    on_request : bool
+        Whether `evaluate` leaves it out, and its function alone computes it.
+    undefined : str or None
+        Where it is NaN although there are rows, if anywhere.
     """
 
     name: str
     title: str
     function: Callable[..., float]
-    kind: Literal["mean", "binned"]
+    kind: Literal["mean", "binned", "ranking"]
     orientation: Orientation
     bounds: tuple[float, float]
     meaning: str
@@ -58,6 +68,8 @@ class Metric:
     norm: Norm | None = None
     positive_title: str | None = None
     positive_reading: str | None = None
+    on_request: bool = False
+    undefined: str | None = None
 
 
 _ALL = (
@@ -156,6 +168,51 @@ _ALL = (
         bounds=(0.0, 2.0),
         meaning="Squared distance between the probability vector and the outcome: a bounded proper score.",
         reading="lower is better",
+    ),
+    Metric(
+        name="aurc",
+        title="AURC",
+        function=area_under_risk_coverage,
+        kind="ranking",
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Area under the risk-coverage curve: error rate of the most confident rows, averaged over how many.",
+        reading="lower is better",
+        on_request=True,
+    ),
+    Metric(
+        name="excess_aurc",
+        title="E-AURC",
+        function=excess_area_under_risk_coverage,
+        kind="ranking",
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="AURC above that of the best ranking of the same answers.",
+        reading="0: every error is less confident",
+        on_request=True,
+    ),
+    Metric(
+        name="augrc",
+        title="AUGRC",
+        function=area_under_generalized_risk_coverage,
+        kind="ranking",
+        orientation="smaller is better",
+        bounds=(0.0, 0.5),
+        meaning="Area under the generalised risk-coverage curve: how often an answer is kept and wrong, on average.",
+        reading="lower is better",
+        on_request=True,
+    ),
+    Metric(
+        name="confidence_auroc",
+        title="AUROC of confidence",
+        function=confidence_auroc,
+        kind="ranking",
+        orientation="larger is better",
+        bounds=(0.0, 1.0),
+        meaning="Probability that a right answer is more confident than a wrong one.",
+        reading="1/2: confidence tells nothing",
+        on_request=True,
+        undefined="every answer is right, or every one wrong",
     ),
 )
 

@@ -25,6 +25,7 @@ ROOMS = (
     "pairs",
     "calibration_error",
     "mean_scores",
+    "selective",
     "metrics",
     "recalibration",
     "files",
