@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 OLDEST_SAFE = (2, 10)  # CVE-2025-32434 and CVE-2026-24747 got past weights_only=True before
 INSTALL = 'pip install "calibkit[train]"'
+PREDICTIONS = '{"labels": labels, "logits": logits}'
 
 
 def pytorch_contents(source: Source) -> Contents:
     """The tensors of a dictionary, one level of nesting written with a dot, or one tensor called ``array``."""
     torch = _safe_torch(source)
-    _check_archive(source)
-    loaded = _loaded(source, torch)
+    loaded = load_archive(source)
     single = isinstance(loaded, torch.Tensor)
     tensors: dict[str, Any] = {source.stem: loaded} if single else dict(_named_tensors(loaded, torch))
     if not tensors:
         raise InputFormatError(
-            f"{source.shown}: holds {_kind_of(loaded)}, no tensors. Save a dictionary: "
-            'torch.save({"labels": labels, "logits": logits}, path).'
+            f"{source.shown}: holds {_kind_of(loaded)}, no tensors. Save a dictionary: torch.save({PREDICTIONS}, path)."
         )
 
     def read(wanted: Wanted) -> dict[str, AnyArray]:
@@ -41,6 +40,13 @@ def pytorch_contents(source: Source) -> Contents:
         for name, tensor in tensors.items()
     )
     return Contents(format="pt", entries=entries, read=read, sole="array" if single else None)
+
+
+def load_archive(source: Source, *, example: str = PREDICTIONS) -> object:
+    """Load tensors and plain containers of a file of torch.save; ``example`` is what the user should have saved."""
+    torch = _safe_torch(source)
+    _check_archive(source)
+    return _loaded(source, torch, example)
 
 
 def _safe_torch(source: Source) -> Any:
@@ -70,7 +76,7 @@ def _check_archive(source: Source) -> None:
     source.file.seek(0)
 
 
-def _loaded(source: Source, torch: Any) -> object:
+def _loaded(source: Source, torch: Any, example: str) -> object:
     """Load with weights_only=True: tensors and plain containers, nothing that could act."""
     from pickle import UnpicklingError
 
@@ -79,7 +85,7 @@ def _loaded(source: Source, torch: Any) -> object:
     except UnpicklingError as error:
         raise InputFormatError(
             f"{source.shown}: holds Python objects other than tensors, which are never loaded. Where you trust the "
-            'file, save the tensors alone: torch.save({"labels": labels, "logits": logits}, path).'
+            f"file, save the tensors alone: torch.save({example}, path)."
         ) from error
 
 

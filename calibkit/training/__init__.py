@@ -7,6 +7,7 @@ try:
 except ImportError as error:
     raise MissingExtraError('calibkit.training needs torch: pip install "calibkit[train]"') from error
 
+from calibkit.training.checkpoints import load_weights, save_weights
 from calibkit.training.devices import resolve_device
 from calibkit.training.history import Epoch, FitResult
 from calibkit.training.inference import predict
@@ -31,6 +32,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "FitResult",
     "Epoch",
     "predict",
+    "save_weights",
+    "load_weights",
     "resolve_device",
     # whole runs
     "train_run",

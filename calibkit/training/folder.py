@@ -9,23 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from calibkit.errors import MissingExtraError, OutputError
-from calibkit.files.atomic import atomic_write, write_text
+from calibkit.errors import OutputError
+from calibkit.files.atomic import write_text
 from calibkit.files.saving import save
 from calibkit.predictions import Predictions
+from calibkit.training.checkpoints import WEIGHTS, save_weights
 
 RECORD = "run.json"
-WEIGHTS = "weights.safetensors"
 VALIDATION = "val.npz"
 TEST = "test.npz"
-
-
-def require_safetensors() -> None:
-    """Raise, before anything is trained, if the weights could not be written afterwards."""
-    try:
-        import safetensors  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError('Runs write safetensors: pip install "calibkit[train]"') from error
 
 
 def open_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -62,16 +54,11 @@ def write_run(
     record: Mapping[str, Any],
 ) -> None:
     """Write weights, predictions and, once they are all there, run.json; other files of the folder stay."""
-    from safetensors.torch import save as to_bytes
-
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     # One key only: safetensors writes several in an order that changes from run to run.
     made = json.dumps({key: record[key] for key in ("smoothing", "convention", "seed")})
-    weights = to_bytes(tensors, metadata={"calibkit": made})
     text = json.dumps(_strict(record), indent=2, allow_nan=False) + "\n"
     _begin(folder)
-    with atomic_write(folder / WEIGHTS) as file:
-        file.write(weights)
+    save_weights(model, folder / WEIGHTS, metadata={"calibkit": made})
     save(validation, folder / VALIDATION)
     save(test, folder / TEST)
     write_text(folder / RECORD, text)

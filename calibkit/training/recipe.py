@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from calibkit import __version__
 from calibkit._checks import check_choice, check_int, check_seed
 from calibkit.predictions import Predictions
+from calibkit.training.checkpoints import require_safetensors
 from calibkit.training.data import Dataset, Part, Rows, Split, load_dataset, scale_inputs, split_rows, with_noise
 from calibkit.training.devices import limited_threads, resolve_device
-from calibkit.training.folder import open_folder, refuse_replacing, require_safetensors, write_run
+from calibkit.training.folder import open_folder, refuse_replacing, write_run
 from calibkit.training.history import CRITERIA, Criterion, FitResult
 from calibkit.training.inference import predict
 from calibkit.training.loop import MAX_EPOCHS, check_lr, check_weight_decay, fit

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from calibkit import Predictions, load
-from calibkit.errors import MissingExtraError, OutputError
+from calibkit.errors import OutputError
 from calibkit.training import mlp
-from calibkit.training.folder import open_folder, require_safetensors, write_run
+from calibkit.training.folder import open_folder, write_run
 
 
 def predictions(shift=0.0):
@@ -77,9 +76,3 @@ def test_a_folder_where_a_file_should_go(tmp_path):
     (tmp_path / "run.json").mkdir()
     with pytest.raises(OutputError, match=r"run\.json"):
         write(tmp_path)
-
-
-def test_without_safetensors(monkeypatch):
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "calibkit\[train\]"'):
-        require_safetensors()
