@@ -1,6 +1,6 @@
 """From a trained network and a loader to Predictions, without any particular training loop. Annex: training."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,13 +8,30 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from calibkit.errors import DataError, InputFormatError, ShapeError
+from calibkit.errors import DataError, InputFormatError, LimitError, ShapeError
 from calibkit.predictions import Predictions
 from calibkit.training.devices import resolve_device
+from calibkit.training.distributed import (
+    Index,
+    Rows,
+    check_index,
+    check_single,
+    distributed_sampler,
+    home_device,
+    n_processes,
+    once,
+    sampled_index,
+    samplers,
+    share_buffers,
+    together,
+    unwrapped,
+)
 
 SHUFFLERS = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+Prepare = Callable[[Any], Any]
+NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
 def predict(
@@ -34,15 +51,19 @@ def predict(
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits (n, k), or log-odds of class 1 (n,). It is run in eval mode without gradients; the mode of every
-        submodule, and the device, are put back afterwards.
-    loader : iterable of (inputs, labels)
+        Gives logits (n, k), or log-odds of class 1 (n,), or an object whose ``logits`` they are, as the classifiers
+        of transformers do. It is run in eval mode without gradients; the mode of every submodule, and the device,
+        are put back afterwards.
+    loader : iterable of (inputs, labels) or (inputs, labels, index)
         Usually a DataLoader that does not shuffle. Inputs may be a tensor, or a tuple or dict of tensors: then the
-        model is called as ``model(*inputs)`` or ``model(**inputs)``. The last batch may be shorter.
+        model is called as ``model(*inputs)`` or ``model(**inputs)``. The last batch may be shorter. An index holds
+        each row's number in the dataset: rows are returned in its order.
     device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device, default "auto"
-        Where it computes; "auto" takes CUDA, else MPS, else the CPU.
+        Where it computes; "auto" takes CUDA, else MPS, else the CPU, and in several processes the device that the
+        model is on.
     ids : array-like of shape (n,), optional
-        Row ids, by which `compare` aligns files; 0..n-1 by default.
+        Row ids, by which `compare` aligns files, in the order in which rows are returned; by default the index, or
+        0..n-1.
     class_names : sequence of str, optional
         Names of the k classes.
     name : str, optional
@@ -61,6 +82,8 @@ def predict(
         If the loader shuffles, drops the last rows, has no rows, or does not give (inputs, labels).
     ShapeError
         If logits are neither (n, k) nor (n,), or batches disagree.
+    LimitError
+        If the device has too little memory for a batch.
     OptionError
         If the device is not there.
 
@@ -68,6 +91,13 @@ def predict(
     -----
     A shuffling loader is refused because its rows come in another order each time, so that two networks' files could
     not be compared row by row.
+
+    In several processes of torch.distributed, each predicts the share that its DistributedSampler gives it, or the
+    rows that its loader numbers by an index. Every process then returns the same predictions: every row once, in the
+    order of the index; the rows that a sampler repeats to fill the last shares are dropped by their number. All
+    processes must call it. It is an error if they hold different weights, and if one fails all do. A loader with
+    neither sampler nor index is this process's own, and no other is asked: so one process alone may call it too.
+    A network in DistributedDataParallel gets the buffers of process 0, as by its own forward.
 
     Examples
     --------
@@ -77,36 +107,154 @@ def predict(
     >>> predictions.logits.shape, predictions.ids.tolist()
     ((5, 3), [0, 1, 2, 3, 4])
     """
-    refuse_disorder(loader)
-    chosen = resolve_device(device)
-    with _borrowed(model, chosen), evaluating(model):
-        batches = [(_on_cpu(logits), _as_array(labels)) for logits, labels in forward(model, loader, chosen)]
-    if not batches:
-        raise DataError("The loader gave no batch; a generator that has run out gives none: pass a DataLoader.")
-    _check_widths([logits for logits, _ in batches])
-    logits = np.concatenate([logits for logits, _ in batches])
+    chosen = _placed(model, device)
+    rows = predicted_rows(model, loader, chosen)
+    return as_predictions(
+        rows, device=chosen, ids=ids, class_names=class_names, name=name, provenance=dict(provenance or {})
+    )
+
+
+def as_predictions(
+    rows: Rows,
+    *,
+    device: torch.device,
+    ids: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str | None,
+    provenance: Mapping[str, object],
+) -> Predictions:
+    """Rows with their ids, and how they were made."""
+    if ids is None:
+        ids = np.arange(len(rows.logits)) if rows.index is None else rows.index
     return Predictions.from_logits(
-        np.concatenate([labels for _, labels in batches]),
-        logits,
-        ids=np.arange(len(logits)) if ids is None else ids,
+        rows.labels,
+        rows.logits,
+        ids=ids,
         class_names=class_names,
         name=name,
-        provenance={"torch": torch.__version__, "device": str(chosen), **(provenance or {})},
+        provenance={"torch": torch.__version__, "device": str(device), **provenance},
     )
+
+
+def _placed(model: nn.Module, device: str | torch.device) -> torch.device:
+    """Where to compute: in several processes, each where it has put its network."""
+    return home_device(model) if device == "auto" and n_processes() > 1 else resolve_device(device)
+
+
+def predicted_rows(
+    model: nn.Module,
+    loader: Iterable[Any],
+    device: torch.device,
+    *,
+    prepare: Prepare = lambda inputs: inputs,
+) -> Rows:
+    """Logits and labels of a loader's rows, and with several processes of all; inputs are prepared batch by batch."""
+    share, rows, failure = _Share(loader), None, None
+    if share.is_one_of_several:
+        share_buffers(model)  # before anything that may fail in one process alone
+    try:
+        refuse_disorder(loader)
+        share.read_sampler(loader)
+        network = unwrapped(model)
+        with _borrowed(network, device), evaluating(network):
+            rows = share.predicted(network, loader, device, prepare)
+    except Exception as error:
+        if not share.is_one_of_several:
+            raise
+        failure = error
+    if share.is_one_of_several:
+        return together(rows, failure, unwrapped(model), total=share.total)
+    if rows is None:
+        raise DataError("The loader gave no batch; a generator that has run out gives none: pass a DataLoader.")
+    if rows.index is None:
+        return rows
+    check_single(rows.index)
+    return once(rows, total=share.total)
+
+
+class _Share:
+    """The rows of this process: all of them, or one share of several, which its first batch or its sampler tells."""
+
+    def __init__(self, loader: object) -> None:
+        self.sampled: Index | None = None
+        self.total: int | None = None
+        self.is_one_of_several = n_processes() > 1 and distributed_sampler(loader) is not None
+
+    def read_sampler(self, loader: Any) -> None:
+        """Row numbers of this share, and how many rows all shares have, where a DistributedSampler knows them."""
+        self.sampled = sampled_index(loader)
+        if self.sampled is not None:
+            self.total = len(loader.dataset)
+
+    def predicted(self, model: nn.Module, loader: Iterable[Any], device: torch.device, prepare: Prepare) -> Rows | None:
+        """Run the network over the loader; None if it gave no batch."""
+        logits, labels, numbers = [], [], []
+        for batch in loader:
+            inputs, targets, index = _parts(batch)
+            self.is_one_of_several |= index is not None and n_processes() > 1
+            logits.append(_on_cpu(_within_memory(model, prepare(inputs), device)))
+            labels.append(_as_array(targets))
+            if index is not None:
+                numbers.append(check_index(index, len(logits[-1])))
+        if not logits:
+            self.is_one_of_several = n_processes() > 1  # too few rows for all: the others wait for this one
+            return None
+        _check_widths(logits)
+        found = Rows(logits=np.concatenate(logits), labels=np.concatenate(labels))
+        return Rows(logits=found.logits, labels=found.labels, index=self._index(numbers, found, n_batches=len(logits)))
+
+    def _index(self, numbers: Sequence[Index], found: Rows, *, n_batches: int) -> Index | None:
+        """Row numbers from the batches, else from the sampler; None if neither tells."""
+        if len(numbers) not in (0, n_batches):
+            raise DataError(f"{len(numbers)} of {n_batches} batches have an index; give one in all or in none.")
+        if numbers:
+            return np.concatenate(numbers)
+        if self.sampled is not None and not len(self.sampled) == len(found.logits) == len(found.labels):
+            raise DataError(
+                f"The DistributedSampler gives {len(self.sampled):,} rows, but the loader gave {len(found.logits):,} "
+                f"logits and {len(found.labels):,} labels."
+            )
+        return self.sampled
+
+
+def _within_memory(model: nn.Module, inputs: Any, device: torch.device) -> Tensor:
+    """Run a batch; if the device has no room for it, say how large it was."""
+    try:
+        return call(model, inputs, device)
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(what in str(error) for what in NO_MEMORY)
+        if not full:
+            raise
+        raise LimitError(
+            f"{device}: not enough memory for a batch of {_batch_rows(inputs)} rows; make the batches smaller."
+        ) from error
+
+
+def _batch_rows(inputs: Any) -> object:
+    """Rows of a batch of any nesting."""
+    if isinstance(inputs, Mapping):
+        return _batch_rows(next(iter(inputs.values()), None))
+    if isinstance(inputs, tuple | list):
+        return _batch_rows(next(iter(inputs), None))
+    return len(inputs) if hasattr(inputs, "__len__") else "?"
 
 
 def refuse_disorder(loader: object) -> None:
     """Raise for a DataLoader that shuffles, or leaves the last rows out."""
     if not isinstance(loader, DataLoader):
         return
-    samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
-    if any(isinstance(sampler, SHUFFLERS) or getattr(sampler, "shuffle", False) is True for sampler in samplers):
+    if any(isinstance(sampler, SHUFFLERS) or _says_it_shuffles(sampler) for sampler in samplers(loader)):
         raise DataError(
             "The loader shuffles, so rows have no order that a second network's file could share; make a DataLoader "
             "over the same dataset with shuffle=False."
         )
-    if loader.drop_last:
+    if loader.drop_last or getattr(loader.batch_sampler, "drop_last", False):
         raise DataError("The loader has drop_last=True, which leaves rows out; make it with drop_last=False.")
+
+
+def _says_it_shuffles(sampler: object) -> bool:
+    """Whether a sampler shuffles in an order that cannot be known: that of a DistributedSampler can."""
+    return getattr(sampler, "shuffle", False) is True and not isinstance(sampler, DistributedSampler)
 
 
 @contextmanager
@@ -149,6 +297,13 @@ def pair(batch: object) -> tuple[Any, Any]:
     raise DataError(f"The loader gave a batch that is a {held}; expected a pair (inputs, labels).")
 
 
+def _parts(batch: object) -> tuple[Any, Any, Any]:
+    """Inputs, labels and, of a batch of three, the index; None without one."""
+    if isinstance(batch, tuple | list) and len(batch) == 3:
+        return batch[0], batch[1], batch[2]
+    return *pair(batch), None
+
+
 def call(model: nn.Module, inputs: object, device: torch.device) -> Tensor:
     """Run a network on one batch of inputs, and check that logits come out."""
     moved = on_device(inputs, device)
@@ -158,6 +313,7 @@ def call(model: nn.Module, inputs: object, device: torch.device) -> Tensor:
         output = model(*moved)
     else:
         output = model(moved)
+    output = getattr(output, "logits", output)  # as the classifiers of transformers name them
     if not isinstance(output, Tensor):
         raise InputFormatError(
             f"The model returned {type(output).__name__}; expected a tensor of logits. Wrap it in a module that "

@@ -14,7 +14,7 @@ from torch.utils.data import (
 )
 
 from calibkit import evaluate
-from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
+from calibkit.errors import DataError, InputFormatError, LabelError, LimitError, OptionError, ShapeError
 from calibkit.training import mlp, predict
 
 N, D, K = 11, 6, 3
@@ -156,7 +156,8 @@ def test_a_loader_that_drops_rows_is_refused(dataset):
         (torch.zeros(2, D), "a batch that is a Tensor"),
         ([torch.zeros(2, D)], "a batch that is a list of 1"),
         ({"inputs": torch.zeros(2, D), "labels": torch.zeros(2)}, "a batch that is a dict of 2"),
-        ((torch.zeros(2, D), torch.zeros(2), torch.zeros(2)), "a batch that is a tuple of 3"),
+        ((torch.zeros(2, D), torch.zeros(2), torch.zeros(2)), "The third part of a batch has dtype float32"),
+        ((torch.zeros(2, D),) * 4, "a batch that is a tuple of 4"),
     ],
 )
 def test_batches_are_pairs(batch, message):
@@ -180,6 +181,42 @@ def test_outputs_that_are_not_logits(output, error, message):
 
     with pytest.raises(error, match=message):
         predict(Fixed(), [(torch.zeros(2, D), torch.tensor([0, 1]))], device="cpu")
+
+
+class Output:
+    """What the classifiers of transformers return: an object whose ``logits`` are the logits."""
+
+    loss = None
+    logits = torch.tensor([[0.5, -1.0], [0.25, 2.0]])
+
+
+def test_an_output_with_logits():
+    class Classifier(nn.Module):
+        def forward(self, **inputs):
+            assert set(inputs) == {"input_ids", "attention_mask"}
+            return Output()
+
+    tokens = {"input_ids": torch.tensor([[5, 6], [7, 0]]), "attention_mask": torch.tensor([[1, 1], [1, 0]])}
+    predictions = predict(Classifier(), [(tokens, torch.tensor([0, 1]))], device="cpu")
+    assert np.array_equal(predictions.logits, Output.logits)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+)
+@pytest.mark.parametrize("pack", [lambda x: x, lambda x: (x, x), lambda x: {"a": x, "b": x}])
+def test_too_little_memory_says_the_batch_size(error, pack):
+    class Large(nn.Module):
+        def forward(self, *_, **__):
+            raise error
+
+    with pytest.raises(LimitError, match="cpu: not enough memory for a batch of 7 rows; make the batches smaller"):
+        predict(Large(), [(pack(torch.zeros(7, D)), torch.zeros(7))], device="cpu")
 
 
 def test_batches_that_disagree_and_no_batch():
