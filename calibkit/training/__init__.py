@@ -14,12 +14,9 @@ from calibkit.training.inference import predict
 from calibkit.training.loop import fit
 from calibkit.training.networks import mlp
 from calibkit.training.runs import train_run, train_twins
-from calibkit.training.smoothing import (
-    LabelSmoothingCrossEntropy,
-    label_smoothing_cross_entropy,
-    smooth_targets,
-    smoothed_loss_floor,
-)
+from calibkit.training.schedules import SmoothingSchedule
+from calibkit.training.smoothing import LabelSmoothingCrossEntropy, label_smoothing_cross_entropy
+from calibkit.training.targets import smooth_targets, smoothed_loss_floor, smoothing_from_others
 
 __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # the loss
@@ -27,6 +24,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "label_smoothing_cross_entropy",
     "smooth_targets",
     "smoothed_loss_floor",
+    "smoothing_from_others",
+    "SmoothingSchedule",
     # training and predicting
     "fit",
     "FitResult",

@@ -15,7 +15,8 @@ from calibkit.training.devices import borrowed_generators, resolve_device, seed_
 from calibkit.training.history import CRITERIA, Criterion, Epoch, FitResult
 from calibkit.training.inference import call, evaluating, forward, pair
 from calibkit.training.progress import reporting
-from calibkit.training.smoothing import smoothed_loss_floor, smoothed_row_losses
+from calibkit.training.smoothing import smoothed_row_losses
+from calibkit.training.targets import smoothed_loss_floor
 from calibkit.training.tensors import check_labels, check_logits, check_smoothing
 
 LEARNING_RATE = 1e-3

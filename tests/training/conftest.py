@@ -14,6 +14,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def no_compiled_code() -> Iterator[None]:
+    """torch.compile refuses one function for more than 8 kinds of caller, and tests of one process add up."""
+    yield
+    torch.compiler.reset()
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():

@@ -207,7 +207,7 @@ def test_smoothing_of_other_number_types(smoothing):
         ([0, 2, -1, 1], LabelError, r"row 2: value is -1 \(1 of 4 rows\).*ignore_index=-1"),
         ([0, 9, 1, 2], LabelError, r"row 1: value is 9 .*5 classes\.$"),
         ([0.0, 1.0, 2.0, 3.0], LabelError, r"float32; expected class numbers .*labels\.long\(\)"),
-        ([[0.2] * 5] * 4, LabelError, "class probabilities"),
+        ([[0.2] * 3] * 4, ShapeError, r"shape \(4, 3\).*class probabilities take the shape of the logits"),
         ([True, False, True, True], LabelError, "bool"),
         ([[0, 1], [2, 3]], ShapeError, r"labels has shape \(2, 2\) but logits has 4 rows"),
         ([0, 1, 2], ShapeError, r"labels has shape \(3,\) but logits has 4 rows"),
@@ -226,7 +226,7 @@ def test_labels_that_are_not_class_numbers(labels, error, message, device):
     [
         (torch.zeros(4), ShapeError, r"\(4,\); expected \(n, k\)"),
         (torch.zeros(4, 1), ShapeError, "k >= 2"),
-        (torch.zeros(2, 5, 2), ShapeError, "movedim"),
+        (torch.zeros(2, 5, 2), ShapeError, r"labels has shape \(4,\).*expected \(2, 2\): the classes are in axis 1"),
         (torch.zeros(4, 5, dtype=torch.int64), InputFormatError, "int64; expected floats"),
         (np.zeros((4, 5)), InputFormatError, "expected a torch.Tensor, got ndarray"),
     ],
@@ -236,11 +236,133 @@ def test_logits_of_another_form(logits, error, message):
         label_smoothing_cross_entropy(logits, torch.tensor([0, 1, 2, 3]), smoothing=0.1)
 
 
-def test_the_hint_for_dense_logits_works():
-    logits = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(3))
-    labels = torch.randint(5, (2, 3, 4), generator=torch.Generator().manual_seed(4))
-    loss = LabelSmoothingCrossEntropy(0.1)(logits.movedim(1, -1).flatten(0, -2), labels.flatten())
-    assert float(loss) == pytest.approx(float(cross_entropy(logits, labels, label_smoothing=0.1)), abs=1e-6)
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 5, 3, 4), (1, 5, 2, 3, 2)])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_dense_logits_have_their_classes_in_axis_1(shape, weight, reduction, device):
+    logits = torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(device)
+    rows = (shape[0], *shape[2:])
+    labels = torch.randint(5, rows, generator=torch.Generator().manual_seed(4)).to(device)
+    labels[0, 1] = 255
+    w = None if weight is None else torch.tensor(weight, dtype=torch.float64, device=device)
+    options = {"weight": w, "ignore_index": 255, "reduction": reduction}
+    ours = LabelSmoothingCrossEntropy(0.1, **options)
+    value, gradient = value_and_gradient(lambda x: ours(x, labels), logits)
+    theirs, expected = value_and_gradient(lambda x: cross_entropy(x, labels, label_smoothing=0.1, **options), logits)
+    assert value.shape == (rows if reduction == "none" else ())
+    torch.testing.assert_close(value, theirs, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(23, 5), (2, 5, 3, 4)])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_soft_targets_are_smoothed_as_torch_does(shape, weight, reduction, smoothing, device):
+    generator = torch.Generator().manual_seed(3)
+    logits = 3 * torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
+    soft = torch.randn(shape, generator=generator, dtype=torch.float64).to(device).softmax(1)
+    w = None if weight is None else torch.tensor(weight, dtype=torch.float64, device=device)
+    value, gradient = value_and_gradient(
+        lambda x: label_smoothing_cross_entropy(x, soft, smoothing=smoothing, weight=w, reduction=reduction), logits
+    )
+    theirs, expected = value_and_gradient(
+        lambda x: cross_entropy(x, soft, label_smoothing=smoothing, weight=w, reduction=reduction), logits
+    )
+    torch.testing.assert_close(value, theirs, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-14)
+
+
+def test_mixup_targets_are_the_mixture_of_two_losses():
+    # The loss is linear in the target: what loops do that mix two losses instead of two targets.
+    logits, labels = batch()
+    other = labels.flip(0)
+    mixed = 0.3 * torch.eye(5, dtype=torch.float64)[labels] + 0.7 * torch.eye(5, dtype=torch.float64)[other]
+    for prior in (None, torch.tensor(PRIOR, dtype=torch.float64)):
+        loss = LabelSmoothingCrossEntropy(0.17, prior=prior)
+        expected = 0.3 * loss(logits, labels) + 0.7 * loss(logits, other)
+        assert float(loss(logits, mixed)) == pytest.approx(float(expected), rel=1e-14)
+        targets = smooth_targets(mixed, 5, 0.17, prior=prior)
+        rows = -(targets * logits.log_softmax(1)).sum(1)
+        torch.testing.assert_close(loss.rows(logits, mixed)[0], rows, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.2, 0.9, 0.0, 0.0, 0.0], r"targets row 2: sums to 1\.1 \(1 of 4 rows\), not 1"),
+        ([-0.2, 0.9, 0.3, 0.0, 0.0], r"targets row 2: lowest value is -0\.2 \(1 of 4 rows\)"),
+        ([math.nan, 0.5, 0.5, 0.0, 0.0], "targets row 2"),
+        ([math.inf, 0.0, 0.0, 0.0, 0.0], "targets row 2: sums to inf"),
+    ],
+)
+def test_soft_targets_that_are_no_distributions(row, message):
+    logits, labels = batch(torch.float32, n=4)
+    soft = torch.eye(5)[labels]
+    soft[2] = torch.tensor(row)
+    with pytest.raises(DataError, match=message):
+        label_smoothing_cross_entropy(logits, soft, smoothing=0.1)
+
+
+def test_soft_targets_in_dense_rows_are_named_by_their_place():
+    soft = torch.full((2, 5, 3, 4), 0.2)
+    soft[1, 0, 2, 1] = 0.5
+    with pytest.raises(DataError, match=r"targets row \(1, 2, 1\): sums to 1\.3"):
+        label_smoothing_cross_entropy(torch.zeros(2, 5, 3, 4), soft, smoothing=0.1)
+
+
+def test_soft_targets_have_no_label_to_ignore():
+    soft = torch.full((4, 5), 0.2)
+    with pytest.raises(OptionError, match="ignore_index=255: soft targets have no label to ignore"):
+        label_smoothing_cross_entropy(torch.zeros(4, 5), soft, smoothing=0.1, ignore_index=255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_soft_targets_of_every_precision(dtype):
+    logits, _ = batch(n=64, k=5)
+    soft = batch(n=64, seed=5)[0].softmax(1).to(dtype)
+    loss = label_smoothing_cross_entropy(logits, soft, smoothing=0.1)
+    exact = label_smoothing_cross_entropy(logits, soft.double() / soft.double().sum(1, keepdim=True), smoothing=0.1)
+    assert float(loss) == pytest.approx(float(exact), rel=2 * torch.finfo(dtype).eps)
+
+
+def test_one_hot_labels_are_named():
+    logits, labels = batch(n=4)
+    with pytest.raises(ShapeError, match=r"One-hot\? Pass labels\.argmax\(1\)"):
+        label_smoothing_cross_entropy(logits, torch.eye(5, dtype=torch.int64)[labels], smoothing=0.1)
+
+
+def test_rows_are_losses_and_what_they_weigh():
+    logits, labels = batch()
+    labels[[2, 9]] = -100
+    weight = torch.tensor(WEIGHT, dtype=torch.float64)
+    loss = LabelSmoothingCrossEntropy(0.1, weight=weight)
+    losses, weights = loss.rows(logits, labels)
+    assert torch.equal(weights, torch.where(labels < 0, 0.0, weight[labels.clamp(min=0)]))
+    assert float(loss(logits, labels)) == pytest.approx(float(losses.sum() / weights.sum()), rel=1e-15)
+    # Two halves of a batch, summed and divided once: what accumulation and several processes do.
+    halves = [loss.rows(logits[part], labels[part]) for part in (slice(0, 11), slice(11, None))]
+    total = sum(float(part.sum()) for part, _ in halves) / sum(float(part.sum()) for _, part in halves)
+    assert total == pytest.approx(float(loss(logits, labels)), rel=1e-14)
+
+
+def test_a_smoothing_set_between_steps_is_used_and_checked():
+    logits, labels = batch()
+    loss = LabelSmoothingCrossEntropy(0.3)
+    loss.smoothing = 0.05
+    assert torch.equal(loss(logits, labels), label_smoothing_cross_entropy(logits, labels, smoothing=0.05))
+    loss.smoothing = 10
+    with pytest.raises(OptionError, match=r"10 % is 0\.1"):
+        loss(logits, labels)
+
+
+def test_a_smoothing_that_changes_every_step_does_not_compile_every_step():
+    logits, labels = batch(torch.float32)
+    loss = LabelSmoothingCrossEntropy(0.2)
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    for step in range(20):  # fullgraph=True raises after 8 graphs
+        loss.smoothing = 0.2 * (1 - step / 20)
+        torch.testing.assert_close(compiled(logits, labels), loss(logits, labels))
 
 
 @pytest.mark.parametrize(
@@ -285,49 +407,3 @@ def test_it_compiles_in_one_graph():
     loss = LabelSmoothingCrossEntropy(0.1, weight=WEIGHT)
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(logits, labels), loss(logits, labels))
-
-
-@pytest.mark.parametrize("smoothing", SMOOTHINGS)
-@pytest.mark.parametrize("prior", [None, PRIOR])
-def test_targets_are_distributions_around_the_label(smoothing, prior, device):
-    labels = torch.tensor([4, 0, 2, 2], dtype=torch.int32, device=device)
-    targets = smooth_targets(labels, 5, smoothing, prior=prior).cpu()
-    spread = np.full(5, 0.2) if prior is None else np.array(prior)
-    expected = (1 - smoothing) * np.eye(5)[[4, 0, 2, 2]] + smoothing * spread
-    np.testing.assert_allclose(targets.numpy(), expected, atol=1e-7)
-    np.testing.assert_allclose(targets.double().sum(1), 1, atol=1e-6)
-
-
-def test_the_others_only_convention_is_a_reparameterisation():
-    # 1 - e for the true class and e / (k - 1) for each other: uniform with e k / (k - 1)
-    targets = smooth_targets(np.array([1, 3]), 4, 0.12 * 4 / 3)
-    np.testing.assert_allclose(targets[0], [0.04, 0.88, 0.04, 0.04], atol=1e-7)
-
-
-@pytest.mark.parametrize(("labels", "message"), [([0, 4], "row 1: value is 4"), ([0.0, 1.0], "float32")])
-def test_targets_refuse_other_labels(labels, message):
-    with pytest.raises(LabelError, match=message):
-        smooth_targets(labels, 4, 0.1)
-
-
-@pytest.mark.parametrize(("k", "smoothing", "floor"), [(10, 0.1, 0.50029), (10, 0.0, 0.0), (2, 0.1, 0.19852)])
-def test_floor(k, smoothing, floor):
-    assert smoothed_loss_floor(k, smoothing) == pytest.approx(floor, abs=5e-6)
-
-
-@pytest.mark.parametrize("smoothing", [0.07, 0.43])
-def test_the_floor_is_reached_at_the_target_and_nowhere_below(smoothing):
-    labels = torch.tensor([2, 0])
-    target = smooth_targets(labels, 7, smoothing).double()
-    loss = LabelSmoothingCrossEntropy(smoothing)
-    floor = smoothed_loss_floor(7, smoothing)
-    assert float(loss(target.log(), labels)) == pytest.approx(floor, abs=1e-6)
-    for seed in range(5):
-        step = 0.1 * torch.randn(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-        assert float(loss(target.log() + step, labels)) > floor
-
-
-@pytest.mark.parametrize("k", [1, 0, 2.0])
-def test_fewer_than_two_classes(k):
-    with pytest.raises(OptionError, match="num_classes"):
-        smoothed_loss_floor(k, 0.1)
