@@ -12,6 +12,16 @@ from calibkit.training.devices import resolve_device
 from calibkit.training.history import Epoch, FitResult
 from calibkit.training.inference import predict
 from calibkit.training.loop import fit
+from calibkit.training.losses import (
+    BrierLoss,
+    ConfidencePenaltyCrossEntropy,
+    FocalLoss,
+    MarginLabelSmoothing,
+    brier_loss,
+    confidence_penalty_cross_entropy,
+    focal_loss,
+    margin_label_smoothing_loss,
+)
 from calibkit.training.networks import mlp
 from calibkit.training.runs import train_run, train_twins
 from calibkit.training.schedules import SmoothingSchedule
@@ -26,6 +36,15 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "smoothed_loss_floor",
     "smoothing_from_others",
     "SmoothingSchedule",
+    # its relatives
+    "ConfidencePenaltyCrossEntropy",
+    "confidence_penalty_cross_entropy",
+    "FocalLoss",
+    "focal_loss",
+    "MarginLabelSmoothing",
+    "margin_label_smoothing_loss",
+    "BrierLoss",
+    "brier_loss",
     # training and predicting
     "fit",
     "FitResult",
