@@ -1,7 +1,7 @@
 """How calibrated is one model: every metric with its interval, the settings that made it, and what to know. Floor 3."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,12 +9,14 @@ import numpy as np
 from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, chance
 from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
+from calibkit.further import further
 from calibkit.intervals import MeanInterval, mean_interval, units_of, wilson_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
     Rng,
     Scored,
     Settings,
+    Which,
     check_predictions,
     make_settings,
     score,
@@ -57,6 +59,8 @@ class Evaluation:
         One sentence by written rules; None without intervals.
     notes : tuple of str
         What a careful reader should know.
+    by_chance : Mapping of str to Chance
+        What a calibrated model would show of metrics on request that chance alone makes large.
     """
 
     name: str
@@ -70,13 +74,16 @@ class Evaluation:
     chance: Chance | None
     verdict: str | None
     notes: tuple[str, ...]
+    by_chance: Mapping[str, Chance] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> Estimate:
         """The estimate of one metric; a KeyError says why an absent one is absent."""
         if metric in self.metrics:
             return self.metrics[metric]
-        reason = self.absent.get(metric, f"there is no such metric; there are {', '.join(self.metrics)}")
-        raise KeyError(f"{metric}: {reason}")
+        reason = f"there is no such metric; there are {', '.join(self.metrics)}"
+        if metric in METRICS and METRICS[metric].on_request:
+            reason = 'it is computed on request: evaluate(..., metrics="all")'
+        raise KeyError(f"{metric}: {self.absent.get(metric, reason)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON of schema ``calibkit.evaluation/1``; non-finite numbers are strings."""
@@ -90,7 +97,8 @@ class Evaluation:
             "metrics": {name: estimate_dict(estimate) for name, estimate in self.metrics.items()},
             "absent": dict(self.absent),
             "reliability": self.reliability.to_dict(),
-            "chance": None if self.chance is None else {k: plain_number(getattr(self.chance, k)) for k in CHANCE},
+            "chance": None if self.chance is None else _chance_dict(self.chance),
+            "by_chance": {name: _chance_dict(chance) for name, chance in self.by_chance.items()},
             "verdict": self.verdict,
             "notes": list(self.notes),
         }
@@ -125,6 +133,10 @@ def estimate_dict(estimate: Estimate) -> dict[str, Any]:
     return {key: plain_number(getattr(estimate, key)) for key in ("value", "low", "high")}
 
 
+def _chance_dict(chance: Chance) -> dict[str, Any]:
+    return {key: plain_number(getattr(chance, key)) for key in CHANCE}
+
+
 @np.errstate(under="ignore")  # a probability too small for a float is 0, whatever the caller's error state
 def evaluate(
     predictions: Predictions,
@@ -136,6 +148,7 @@ def evaluate(
     confidence_level: float | None = 0.95,
     rng: Rng = 0,
     threads: int | None = None,
+    metrics: Which = "standard",
 ) -> Evaluation:
     """Every calibration metric of one model, with its interval and the conventions that made it.
 
@@ -159,6 +172,9 @@ def evaluate(
         Seed of the ECE that a calibrated model would show.
     threads : int, optional
         Threads of the pass; by default CALIBKIT_THREADS or all cores.
+    metrics : {"standard", "all"}, default "standard"
+        Whether to add every metric of the registry that is computed on request (docs/estimators.md): most of them
+        from the vectors that the pass gave, and the notes say which read the array once more.
 
     Returns
     -------
@@ -199,6 +215,7 @@ def evaluate(
         confidence_level=confidence_level,
         rng=rng,
         threads=threads,
+        metrics=metrics,
     )
     check_predictions(predictions)
     return judge(score(predictions, settings), settings)
@@ -212,6 +229,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     if level is not None and offered is None and predictions.groups is None and len(predictions) > 0:
         null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
     metrics, reasons = _estimates(scored, settings, null)
+    more = further(scored, settings)
     verdict = None
     if level is not None and offered is None:
         # The temperature of an event forecast is about its log-odds, not about its mean: the gap alone speaks there.
@@ -223,6 +241,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         *binned.notes,
         *reasons,
         *_chance_notes(metrics["ece"], null),
+        *more.notes,
     )
     if offered is not None:
         notes = (*notes, offered)
@@ -233,10 +252,11 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         n_classes=predictions.n_classes,
         view=scored.view,
         settings=_settings_dict(predictions, settings),
-        metrics=metrics,
-        absent=absent,
+        metrics={**metrics, **more.metrics},
+        absent={**absent, **more.absent},
         reliability=_curve(scored, settings),
         chance=null,
+        by_chance=more.by_chance,
         verdict=verdict,
         notes=tuple(dict.fromkeys((*notes, *_absent_note(absent)))),
     )

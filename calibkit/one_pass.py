@@ -12,11 +12,13 @@ from calibkit._numerics import Floats, effective_size
 from calibkit.binning import Binning
 from calibkit.errors import InputFormatError
 from calibkit.intervals import units_of
+from calibkit.pairs import Pairs, PairView, pairs_of
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores
 from calibkit.views import Binned, View, score_and_bin
 
 Rng = int | np.random.Generator
+Which = Literal["standard", "all"]
 
 FEW_ROWS = 100
 LOOKED_AT = 1_000
@@ -31,6 +33,7 @@ class Settings:
     confidence_level: float | None = 0.95
     seed: int = 0
     threads: int | None = None
+    metrics: Which = "standard"
 
     @property
     def level_or_default(self) -> float:
@@ -47,8 +50,10 @@ def make_settings(
     confidence_level: float | None,
     rng: Rng,
     threads: int | None,
+    metrics: Which = "standard",
 ) -> Settings:
     """Check the options of `evaluate` and `compare`, once."""
+    _checks.check_choice(metrics, ("standard", "all"), option="metrics")
     generator = _checks.check_rng(rng)
     seed = int(generator.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
     return Settings(
@@ -57,6 +62,7 @@ def make_settings(
         confidence_level=_checks.check_level(confidence_level),
         seed=seed,
         threads=threads,
+        metrics=metrics,
     )
 
 
@@ -86,6 +92,15 @@ class Scored:
     def gap(self) -> Floats:
         """Forecast minus outcome of each row."""
         return self.binned.forecast - self.binned.outcome
+
+    @property
+    def pairs(self) -> Pairs:
+        """One forecast and one outcome a row; top-label in the views that have many a row."""
+        return self.pairs_in("positive" if self.view == "positive" else "top-label")
+
+    def pairs_in(self, view: PairView) -> Pairs:
+        """The same in a view of one's choice."""
+        return pairs_of(self.predictions, self.scores, view=view)
 
     @property
     def rows(self) -> dict[str, NDArray[Any]]:

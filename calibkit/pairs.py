@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from calibkit._checks import check_choice
 from calibkit._numerics import Floats, sums_by
 from calibkit.predictions import Predictions
-from calibkit.scores import score_rows
+from calibkit.scores import RowScores, score_rows
 from calibkit.views import resolve_view
 
 PairView = Literal["top-label", "positive"]
@@ -90,14 +90,17 @@ def read_pairs(
     if view is not None:
         check_choice(view, ("top-label", "positive"), option="view")
     predictions = Predictions.from_probs(labels, probs, weights=weights, clip=clip)
-    scores = score_rows(predictions)
-    if resolve_view(predictions, view) == "top-label":
-        return Pairs(view="top-label", forecast=scores.confidence, outcome=scores.correct, weights=predictions.weights)
+    binary: PairView = "positive" if resolve_view(predictions, view) == "positive" else "top-label"
+    return pairs_of(predictions, score_rows(predictions), view=binary)
+
+
+def pairs_of(predictions: Predictions, scores: RowScores, *, view: PairView) -> Pairs:
+    """Take the pairs of a view that the predictions have, from the row scores of a pass."""
+    if view == "top-label":
+        return Pairs(view=view, forecast=scores.confidence, outcome=scores.correct, weights=predictions.weights)
     assert scores.positive is not None  # there is one event
     assert predictions.labels is not None
-    return Pairs(
-        view="positive", forecast=scores.positive, outcome=predictions.labels == 1, weights=predictions.weights
-    )
+    return Pairs(view=view, forecast=scores.positive, outcome=predictions.labels == 1, weights=predictions.weights)
 
 
 def pool_ties(pairs: Pairs) -> TiedPairs:

@@ -1,17 +1,13 @@
 """Selective prediction: does the confidence tell right answers from wrong ones? AURC, E-AURC, AUGRC, AUROC. Floor 2."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from calibkit._numerics import Floats, sums_by
-from calibkit.errors import DataError
-from calibkit.predictions import Predictions
-from calibkit.scores import RowScores, score_rows
-
-Bools = NDArray[np.bool_]
+from calibkit._checks import check_counts
+from calibkit._numerics import Floats
+from calibkit.pairs import Pairs, pool_ties, read_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,9 +23,9 @@ class TiedBlocks:
 
     Examples
     --------
-    >>> blocks = tied_blocks(np.array([0.6, 0.9, 0.6]), np.array([True, False, False]))
+    >>> blocks = tied_blocks(read_pairs([0, 0, 1], [0.6, 0.9, 0.4], view="top-label"))
     >>> blocks.size, blocks.wrong, blocks.wrong_above
-    (array([1., 2.]), array([1., 1.]), array([0., 1.]))
+    (array([1., 2.]), array([1., 2.]), array([0., 1.]))
     """
 
     size: Floats
@@ -38,26 +34,25 @@ class TiedBlocks:
     wrong_above: Floats
 
 
-def tied_blocks(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None) -> TiedBlocks:
+def tied_blocks(pairs: Pairs) -> TiedBlocks:
     """Blocks of tied rows, the most confident first; the order of the rows is forgotten here."""
-    values, block = np.unique(-confidence, return_inverse=True)
-    weight = np.ones(len(block)) if weights is None else weights
-    size = sums_by(block, weight, len(values))
-    wrong = sums_by(block, np.where(correct, 0.0, weight), len(values))
+    tied = pool_ties(pairs)
+    size, wrong = tied.weight[::-1], (tied.weight - tied.happened)[::-1]
     return TiedBlocks(size=size, wrong=wrong, above=np.cumsum(size) - size, wrong_above=np.cumsum(wrong) - wrong)
 
 
-def aurc(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None) -> float:
+def aurc(pairs: Pairs) -> float:
     """Mean over j of the error rate of the j most confident rows, over all orders of tied rows; weights are counts.
 
     Examples
     --------
-    >>> round(aurc(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])), 6)  # (0 + 1/2 + 1/3) / 3
+    >>> round(aurc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])), 6)  # (0 + 1/2 + 1/3) / 3
     0.277778
     """
-    if len(confidence) == 0:
+    check_counts(pairs.weights, what="AURC and E-AURC", other="area_under_generalized_risk_coverage")
+    if len(pairs) == 0:
         return float("nan")
-    blocks = tied_blocks(confidence, correct, weights)
+    blocks = tied_blocks(pairs)
     # Of m tied rows with e wrong ones, below a rows with E wrong ones, the first t hold t e/m wrong ones on average:
     # sum_t (E + t e/m)/(a + t) = e + (E - a e/m) sum_t 1/(a + t).
     excess = blocks.wrong_above - blocks.above * blocks.wrong / blocks.size
@@ -65,49 +60,49 @@ def aurc(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None
     return float(risks.sum() / blocks.size.sum())
 
 
-def excess_aurc(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None) -> float:
+def excess_aurc(pairs: Pairs) -> float:
     """AURC minus the least that any ranking of these answers can have.
 
     Examples
     --------
-    >>> round(excess_aurc(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])), 6)  # 5/18 - 1/9
+    >>> round(excess_aurc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])), 6)  # 5/18 - 1/9
     0.166667
     """
     # The best ranking puts wrong rows last; within the wrong and within the right ones order does not matter.
-    least = aurc(correct.astype(np.float64), correct, weights)
-    return float(np.maximum(aurc(confidence, correct, weights) - least, 0.0))
+    least = aurc(replace(pairs, forecast=pairs.outcome.astype(np.float64)))
+    return float(np.maximum(aurc(pairs) - least, 0.0))
 
 
-def augrc(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None) -> float:
+def augrc(pairs: Pairs) -> float:
     """Area under the share of all rows that are wrong and among the c most confident, for c from 0 to 1.
 
     Examples
     --------
-    >>> round(augrc(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])), 6)  # (0 + 1/2 + 1) / 9
+    >>> round(augrc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])), 6)  # (0 + 1/2 + 1) / 9
     0.166667
     """
-    if len(confidence) == 0:
+    if len(pairs) == 0:
         return float("nan")
-    blocks = tied_blocks(confidence, correct, weights)
+    blocks = tied_blocks(pairs)
     areas = blocks.size * (blocks.wrong_above + blocks.wrong / 2)  # the curve is straight within a block
     return float(areas.sum() / blocks.size.sum() ** 2)
 
 
-def auroc(confidence: NDArray[Any], correct: Bools, weights: Floats | None = None) -> float:
+def auroc(pairs: Pairs) -> float:
     """Probability that a right row is more confident than a wrong one, ties counting half; NaN without both.
 
     Examples
     --------
-    >>> auroc(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
+    >>> auroc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
     0.5
     """
-    if correct.all() or not correct.any():
+    if pairs.outcome.all() or not pairs.outcome.any():
         return float("nan")
-    blocks = tied_blocks(confidence, correct, weights)
+    blocks = tied_blocks(pairs)
     right = blocks.size - blocks.wrong
     right_above = blocks.above - blocks.wrong_above
-    pairs = blocks.wrong * (right_above + right / 2)
-    return float(pairs.sum() / (right.sum() * blocks.wrong.sum()))
+    ordered = blocks.wrong * (right_above + right / 2)
+    return float(ordered.sum() / (right.sum() * blocks.wrong.sum()))
 
 
 def area_under_risk_coverage(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike | None = None) -> float:
@@ -155,8 +150,7 @@ def area_under_risk_coverage(labels: ArrayLike, probs: ArrayLike, *, weights: Ar
     >>> round(area_under_risk_coverage([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), 4)
     0.2778
     """
-    scores, counts = _scored(labels, probs, weights, whole="AURC")
-    return aurc(scores.confidence, scores.correct, counts)
+    return aurc(read_pairs(labels, probs, view="top-label", weights=weights))
 
 
 def excess_area_under_risk_coverage(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike | None = None) -> float:
@@ -197,8 +191,7 @@ def excess_area_under_risk_coverage(labels: ArrayLike, probs: ArrayLike, *, weig
     >>> round(excess_area_under_risk_coverage([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), 4)
     0.1667
     """
-    scores, counts = _scored(labels, probs, weights, whole="E-AURC")
-    return excess_aurc(scores.confidence, scores.correct, counts)
+    return excess_aurc(read_pairs(labels, probs, view="top-label", weights=weights))
 
 
 def area_under_generalized_risk_coverage(
@@ -245,8 +238,7 @@ def area_under_generalized_risk_coverage(
     >>> round(area_under_generalized_risk_coverage([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), 4)
     0.1667
     """
-    scores, weight = _scored(labels, probs, weights)
-    return augrc(scores.confidence, scores.correct, weight)
+    return augrc(read_pairs(labels, probs, view="top-label", weights=weights))
 
 
 def confidence_auroc(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike | None = None) -> float:
@@ -286,23 +278,7 @@ def confidence_auroc(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike 
     >>> confidence_auroc([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
     0.5
     """
-    scores, weight = _scored(labels, probs, weights)
-    return auroc(scores.confidence, scores.correct, weight)
-
-
-def _scored(
-    labels: ArrayLike, probs: ArrayLike, weights: ArrayLike | None, *, whole: str | None = None
-) -> tuple[RowScores, Floats | None]:
-    """Row scores and weights; whole numbers if a ranking of this name counts rows."""
-    predictions = Predictions.from_probs(labels, probs, weights=weights)
-    counts = predictions.weights
-    if whole is not None and counts is not None and (counts % 1).any():
-        part = counts[np.flatnonzero(counts % 1)[0]]
-        raise DataError(
-            f"weights: {part:g} is not a whole number, and {whole} counts rows: a weight says how often a row occurs. "
-            "Other weights: area_under_generalized_risk_coverage."
-        )
-    return score_rows(predictions), counts
+    return auroc(read_pairs(labels, probs, view="top-label", weights=weights))
 
 
 def _reciprocals(start: Floats, length: Floats) -> Floats:

@@ -15,6 +15,7 @@ from calibkit import (
     excess_area_under_risk_coverage,
 )
 from calibkit.errors import DataError, LabelError
+from calibkit.pairs import Pairs
 from calibkit.selective import augrc, aurc, auroc, excess_aurc
 from tests.real_data import real_data
 
@@ -42,6 +43,10 @@ def mean_over_orders(confidence, correct):
     return sum(areas) / len(areas)
 
 
+def answers(confidence, correct):
+    return Pairs(view="top-label", forecast=confidence, outcome=correct)
+
+
 def tied(n, seed, *, levels=4):
     rng = np.random.default_rng(seed)
     confidence = rng.integers(1, levels + 1, n) / levels
@@ -66,15 +71,17 @@ def top(labels, probs):
 @pytest.mark.parametrize("seed", range(12))
 def test_aurc_is_the_mean_over_all_orders_of_tied_rows(seed):
     confidence, correct = tied(7, seed, levels=1 + seed % 5)
-    assert aurc(confidence, correct) == pytest.approx(float(mean_over_orders(confidence, correct)), rel=1e-14)
+    assert aurc(answers(confidence, correct)) == pytest.approx(float(mean_over_orders(confidence, correct)), rel=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_best_ranking_is_the_best_of_all_rankings(seed):
     correct = np.random.default_rng(seed).random(6) < 0.6
-    areas = [aurc(np.array(ranks, float), correct) for ranks in itertools.permutations(range(6))]
+    areas = [aurc(answers(np.array(ranks, float), correct)) for ranks in itertools.permutations(range(6))]
     confidence = np.random.default_rng(seed + 50).random(6)
-    assert excess_aurc(confidence, correct) == pytest.approx(aurc(confidence, correct) - min(areas), abs=1e-15)
+    assert excess_aurc(answers(confidence, correct)) == pytest.approx(
+        aurc(answers(confidence, correct)) - min(areas), abs=1e-15
+    )
 
 
 @pytest.mark.parametrize("n", [1, 10, 1000])
@@ -83,9 +90,11 @@ def test_the_best_ranking_is_the_finite_sum_and_not_its_limit(n):
     wrong = n // 3
     right = n - wrong
     least = math.fsum(t / (right + t) for t in range(1, wrong + 1)) / n
-    assert aurc(correct.astype(float), correct) == pytest.approx(least, rel=1e-12)
+    assert aurc(answers(correct.astype(float), correct)) == pytest.approx(least, rel=1e-12)
     confidence = np.random.default_rng(n).random(n)
-    assert excess_aurc(confidence, correct) == pytest.approx(aurc(confidence, correct) - least, abs=1e-14)
+    assert excess_aurc(answers(confidence, correct)) == pytest.approx(
+        aurc(answers(confidence, correct)) - least, abs=1e-14
+    )
     if wrong:
         r = wrong / n  # Geifman, Uziel, El-Yaniv 2019: the limit, which the finite sum exceeds by about r / (2 n)
         assert least - (r + (1 - r) * math.log(1 - r)) == pytest.approx(r / (2 * n), rel=0.1)
@@ -119,7 +128,7 @@ def test_augrc_is_the_area_by_trapezoids_over_distinct_confidences():
     thresholds = np.unique(confidence)[::-1]
     coverage = [0, *((confidence >= t).mean() for t in thresholds)]
     wrong_and_kept = [0, *(((confidence >= t) & ~correct).mean() for t in thresholds)]
-    assert augrc(confidence, correct) == pytest.approx(auc(coverage, wrong_and_kept), rel=1e-13)
+    assert augrc(answers(confidence, correct)) == pytest.approx(auc(coverage, wrong_and_kept), rel=1e-13)
 
 
 @pytest.mark.parametrize("metric", PUBLIC)
@@ -147,31 +156,36 @@ def test_a_share_of_a_row_has_no_rank():
 def test_confidence_that_tells_nothing():
     correct = np.arange(10) < 7
     same = np.full(10, 0.6)
-    assert aurc(same, correct) == pytest.approx(0.3, rel=1e-14)
-    assert augrc(same, correct) == pytest.approx(0.15, rel=1e-14)
-    assert auroc(same, correct) == 0.5
+    assert aurc(answers(same, correct)) == pytest.approx(0.3, rel=1e-14)
+    assert augrc(answers(same, correct)) == pytest.approx(0.15, rel=1e-14)
+    assert auroc(answers(same, correct)) == 0.5
 
 
 def test_the_best_and_the_worst_ranking():
     correct = np.array([True, True, True, False, False])
     best, worst = np.array([5, 4, 3, 2, 1]) / 5, np.array([1, 2, 3, 4, 5]) / 5
-    assert excess_aurc(best, correct) == pytest.approx(0, abs=1e-15)
-    assert auroc(best, correct) == 1
-    assert auroc(worst, correct) == 0
-    assert aurc(best, correct) == pytest.approx((1 / 4 + 2 / 5) / 5)
-    assert aurc(worst, correct) == pytest.approx((1 + 1 + 2 / 3 + 2 / 4 + 2 / 5) / 5)
-    assert augrc(worst, correct) == pytest.approx((0.5 + 1.5 + 2 + 2 + 2) / 25)
+    assert excess_aurc(answers(best, correct)) == pytest.approx(0, abs=1e-15)
+    assert auroc(answers(best, correct)) == 1
+    assert auroc(answers(worst, correct)) == 0
+    assert aurc(answers(best, correct)) == pytest.approx((1 / 4 + 2 / 5) / 5)
+    assert aurc(answers(worst, correct)) == pytest.approx((1 + 1 + 2 / 3 + 2 / 4 + 2 / 5) / 5)
+    assert augrc(answers(worst, correct)) == pytest.approx((0.5 + 1.5 + 2 + 2 + 2) / 25)
 
 
 def test_one_kind_of_answer_or_none():
     right, wrong = np.ones(3, bool), np.zeros(3, bool)
     confidence = np.array([0.9, 0.8, 0.8])
-    assert aurc(confidence, right) == excess_aurc(confidence, right) == augrc(confidence, right) == 0
-    assert aurc(confidence, wrong) == 1
-    assert augrc(confidence, wrong) == 0.5
-    assert excess_aurc(confidence, wrong) == 0
-    assert math.isnan(auroc(confidence, right))
-    assert math.isnan(auroc(confidence, wrong))
+    assert (
+        aurc(answers(confidence, right))
+        == excess_aurc(answers(confidence, right))
+        == augrc(answers(confidence, right))
+        == 0
+    )
+    assert aurc(answers(confidence, wrong)) == 1
+    assert augrc(answers(confidence, wrong)) == 0.5
+    assert excess_aurc(answers(confidence, wrong)) == 0
+    assert math.isnan(auroc(answers(confidence, right)))
+    assert math.isnan(auroc(answers(confidence, wrong)))
     for metric in PUBLIC:
         assert math.isnan(metric(np.empty(0, int), np.empty((0, 3))))
     assert area_under_risk_coverage([1], [0.7]) == 0
@@ -181,7 +195,7 @@ def test_one_kind_of_answer_or_none():
 def test_one_event_is_folded_and_its_tie_predicts_class_0():
     labels, p = np.array([0, 1, 1, 0]), np.array([0.1, 0.8, 0.3, 0.5])
     confidence, correct = np.array([0.9, 0.8, 0.7, 0.5]), np.array([True, True, False, True])
-    assert area_under_risk_coverage(labels, p) == aurc(confidence, correct)
+    assert area_under_risk_coverage(labels, p) == aurc(answers(confidence, correct))
     assert confidence_auroc(labels, p) == pytest.approx(2 / 3)
 
 
@@ -191,7 +205,7 @@ def test_a_million_rows_lose_no_digits():
     correct = rng.random(1_000_000) < 0.3 + 0.7 * confidence
     errors = np.cumsum(~correct[np.argsort(-confidence)])
     expected = math.fsum(errors / np.arange(1, 1_000_001)) / 1_000_000
-    assert aurc(confidence, correct) == pytest.approx(expected, rel=1e-13)
+    assert aurc(answers(confidence, correct)) == pytest.approx(expected, rel=1e-13)
 
 
 def test_a_published_network():

@@ -12,6 +12,7 @@ from calibkit._checks.arrays import (
 )
 from calibkit._checks.columns import (
     check_correct,
+    check_counts,
     check_keys,
     check_name,
     check_provenance,
@@ -57,6 +58,7 @@ __all__ = [
     "check_class_names",
     "check_clip",
     "check_correct",
+    "check_counts",
     "check_forecast_shape",
     "check_int",
     "check_keys",

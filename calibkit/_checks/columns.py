@@ -44,6 +44,16 @@ def check_weights(column: Column, source: Source) -> NDArray[np.float64]:
     return weights
 
 
+def check_counts(weights: NDArray[np.float64] | None, *, what: str, other: str) -> None:
+    """Raise for a weight that is a share of a row, where ranks are counted."""
+    shares = np.empty(0) if weights is None else weights[weights % 1 != 0]
+    if len(shares):
+        raise DataError(
+            f"weights: {show(shares[0])} is not a whole number, and {what} count rows: a weight says how often a row "
+            f"occurs. Other weights: {other}."
+        )
+
+
 def _refuse_weights(column: Column, bad: BoolArray, source: Source, expected: str) -> None:
     """Raise for the first weight that is marked."""
     if bad.any():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from calibkit.metrics import METRICS
+from calibkit.metrics import METRICS, QUESTIONS
 from calibkit.render.document import Table
 from calibkit.render.names import sanitise
 from calibkit.render.numbers import format_interval, format_number, format_p, format_percent
@@ -22,6 +22,8 @@ def evaluation_table(result: Result) -> Table:
     interval = _interval_header(result)
     rows = []
     for metric, estimate in result["metrics"].items():
+        if _on_request(metric):
+            continue
         signed = metric == "gap"
         cells = [_title(metric, result["view"]), format_number(estimate["value"], signed=signed)]
         if interval is not None:
@@ -35,7 +37,7 @@ def evaluation_table(result: Result) -> Table:
 def side_by_side(columns: Columns, *, sizes: bool = False, first_row: Sequence[str] | None = None) -> Table:
     """One column a model, value and interval in each cell."""
     results = [result for _, result in columns]
-    metrics = list(dict.fromkeys(metric for result in results for metric in result["metrics"]))
+    metrics = [metric for metric in _held(results) if not _on_request(metric)]
     rows: list[tuple[str, ...]] = []
     if sizes:
         rows.append(("rows", *(f"{result['n']:,}" for result in results)))
@@ -64,6 +66,63 @@ def estimate_parts(estimate: Result | None, *, signed: bool = False) -> tuple[st
     if estimate.get("low") is None:
         return value, ""
     return value, format_interval(estimate["low"], estimate["high"], signed=signed)
+
+
+def further_table(columns: Columns) -> Table | None:
+    """Metrics on request by the question that they answer, with what a calibrated model would show; None without any.
+
+    Of one model in a column beside it, of several in the models' own columns.
+    """
+    results = [result for _, result in columns]
+    by_kind: dict[str, list[str]] = {}
+    for metric in _held(results):
+        if _on_request(metric):
+            by_kind.setdefault(METRICS[metric].kind, []).append(metric)
+    if not by_kind:
+        return None
+    cells = _further_cells if len(results) == 1 else _further_cell
+    header = ("value", "how to read it") if len(results) == 1 else tuple(name for name, _ in columns)
+    rows: list[tuple[str, ...]] = []
+    for kind, metrics in by_kind.items():
+        rows.append((kind, *("" for _ in header)))
+        rows += [
+            (f"- {_title(metric, results[0]['view'])}", *(c for r in results for c in cells(r, metric)))
+            for metric in metrics
+        ]
+    align = "lrl" if len(results) == 1 else "l" * (1 + len(header))
+    return Table(header=("metric", *header), rows=tuple(rows), align=align)
+
+
+def questions(results: Sequence[Result]) -> tuple[str, ...]:
+    """Which of the metrics on request answers which question, a line each."""
+    asked = {METRICS[metric].kind for metric in _held(results) if _on_request(metric)}
+    return tuple(f"{kind}: {question}?" for kind, question in QUESTIONS.items() if kind in asked)
+
+
+def _further_cells(result: Result, metric: str) -> tuple[str, ...]:
+    """Value, and what a calibrated model would show or how to read it."""
+    value, chance = format_number(result["metrics"][metric]["value"]), result["by_chance"].get(metric)
+    if chance is None:
+        return value, _reading(metric, result["view"])
+    mean, p95 = format_number(chance["mean"]), format_number(chance["p95"])
+    return value, f"calibrated: {mean} (95%: {p95}), p {format_p(chance['p_value'])}"
+
+
+def _further_cell(result: Result, metric: str) -> tuple[str, ...]:
+    """Value, with the p-value where chance alone makes it large."""
+    if metric not in result["metrics"]:
+        return ("not defined",)
+    value, chance = format_number(result["metrics"][metric]["value"]), result["by_chance"].get(metric)
+    return (value if chance is None else f"{value} (p {format_p(chance['p_value'])})",)
+
+
+def _held(results: Sequence[Result]) -> list[str]:
+    """Every metric of these results, in the order of the registry."""
+    return list(dict.fromkeys(metric for result in results for metric in result["metrics"]))
+
+
+def _on_request(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].on_request
 
 
 def difference_table(reference: Result, before: Result, after: Result | None) -> Table:

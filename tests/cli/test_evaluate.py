@@ -41,6 +41,13 @@ def test_the_per_bin_table_is_written(run, pair, tmp_path):
     assert run("evaluate", pair["sharp"], "--table", tmp_path / "no" / "bins.csv").code == 5
 
 
+def test_everything_is_added_on_request(run, pair):
+    assert "Beyond the table" not in run("evaluate", pair["sharp"]).out
+    assert "AURC" in run("evaluate", pair["sharp"], "--all").out
+    result = json.loads(run("evaluate", pair["sharp"], "--all", "--json").out)
+    assert result == json.loads(json.dumps(ck.evaluate(ck.load(pair["sharp"]), metrics="all").to_dict()))
+
+
 def test_markdown_can_be_pasted(run, pair):
     assert "| :--" in run("evaluate", pair["sharp"], "--markdown").out
 

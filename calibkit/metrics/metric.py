@@ -1,0 +1,93 @@
+"""One line of the registry. Floor 2."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from calibkit.calibration_error import Norm
+from calibkit.pairs import Pairs, PairView
+from calibkit.predictions import Predictions
+from calibkit.scores import RowScores
+
+Orientation = Literal["larger is better", "smaller is better", "nearer 0 is better", "neither"]
+Kind = Literal["mean", "binned", "bin-free", "decomposition", "ranking", "information"]
+
+QUESTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "mean": "how good are the probabilities on average",
+        "binned": "how far are they from the truth, bin by bin",
+        "bin-free": "how far are they from the truth, whatever the bins",
+        "decomposition": "how much of a score is miscalibration",
+        "ranking": "does confidence tell right answers from wrong ones",
+        "information": "how sure are they, and what do they add to the class shares",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number: what it is called, computed by, and how it is read.
+
+    Attributes
+    ----------
+    name : str
+        Key in `Evaluation` and in JSON.
+    title : str
+        What a table prints.
+    function : callable
+        ``function(labels, probs, *, weights=None) -> float``, the public definition.
+    kind : str
+        Which of the `QUESTIONS` it answers: "mean" is a mean of one score per row, "binned" a function of bin tables,
+        "bin-free" a calibration error without bins, "decomposition" a term of a score, "ranking" a function of the
+        order of the rows by confidence, "information" one of whole probability vectors.
+    orientation : str
+        Which direction is better.
+    bounds : tuple of float
+        Smallest and largest possible value (Brier: of the 2-D scale).
+    meaning : str
+        One sentence.
+    reading : str
+        A few words beside the number: how to read it.
+    norm : {"l1", "l2", "max"} or None
+        Of a function of bin tables that is in every evaluation, which.
+    positive_title, positive_reading : str or None
+        Title and reading in view positive, where they differ.
+    kernel : callable or None
+        ``kernel(pairs) -> float``: the metric is computed on request, from one forecast and one outcome a row.
+    pair_view : {"top-label", "positive"} or None
+        Which pairs the kernel takes; None: those of the evaluation's view.
+    whole_kernel : callable or None
+        ``whole_kernel(predictions, scores) -> float``: the same for a metric that pairs cannot give, with the row
+        scores of the one pass.
+    another_pass : bool
+        Whether its whole_kernel reads the array once more.
+    by_chance : bool
+        Whether chance alone makes it larger than its best value: it is shown beside what a calibrated model with these
+        forecasts would show.
+    undefined : str or None
+        Where it is NaN although there are rows, if anywhere.
+    """
+
+    name: str
+    title: str
+    function: Callable[..., float]
+    kind: Kind
+    orientation: Orientation
+    bounds: tuple[float, float]
+    meaning: str
+    reading: str
+    norm: Norm | None = None
+    positive_title: str | None = None
+    positive_reading: str | None = None
+    kernel: Callable[[Pairs], float] | None = None
+    pair_view: PairView | None = None
+    whole_kernel: Callable[[Predictions, RowScores], float] | None = None
+    another_pass: bool = False
+    by_chance: bool = False
+    undefined: str | None = None
+
+    @property
+    def on_request(self) -> bool:
+        """Whether an evaluation holds it only when all metrics are asked for."""
+        return self.kernel is not None or self.whole_kernel is not None

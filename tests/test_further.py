@@ -1,0 +1,180 @@
+"""Metrics on request: all of them from one pass, beside what chance alone shows, and absent with a reason."""
+
+import json
+
+import numpy as np
+import pytest
+
+import calibkit as ck
+from calibkit import further, metrics, one_pass, views
+from calibkit.metrics import METRICS, QUESTIONS, Metric
+from calibkit.pairs import read_pairs
+from calibkit.render import evaluation_text, evaluations_text, markdown
+
+ON_REQUEST = [metric for metric in METRICS.values() if metric.on_request]
+FROM_PAIRS = [metric for metric in ON_REQUEST if metric.kernel is not None]
+
+
+def sample(n=300, seed=0, **keys):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 4)) * 2
+    return ck.Predictions.from_logits(rng.integers(0, 4, n), logits, **keys)
+
+
+@pytest.fixture
+def gap_squared(monkeypatch):
+    """One more metric of pairs in the registry, which chance alone makes large."""
+
+    def kernel(pairs):
+        return float(np.average(pairs.forecast - pairs.outcome, weights=pairs.weights) ** 2)
+
+    metric = Metric(
+        name="gap_squared",
+        title="squared gap",
+        function=lambda labels, probs, *, weights=None: kernel(read_pairs(labels, probs, weights=weights)),
+        kind="bin-free",
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Square of the gap.",
+        reading="0 is best",
+        kernel=kernel,
+        by_chance=True,
+    )
+    larger = {**METRICS, metric.name: metric}
+    monkeypatch.setattr("calibkit.further.METRICS", larger)
+    monkeypatch.setattr("calibkit.render.tables.METRICS", larger)
+    return metric
+
+
+def test_the_standard_table_holds_none_and_says_how_to_get_them():
+    evaluation = ck.evaluate(sample())
+    assert not {metric.name for metric in ON_REQUEST} & set(evaluation.metrics)
+    with pytest.raises(KeyError, match=r'aurc: it is computed on request: evaluate\(\.\.\., metrics="all"\)'):
+        evaluation["aurc"]
+    assert "Beyond the table" not in str(evaluation)
+
+
+def test_everything_else_stays_as_it_is():
+    standard, everything = (ck.evaluate(sample(), metrics=which).to_dict() for which in ("standard", "all"))
+    assert everything.keys() == standard.keys()
+    assert {name: everything["metrics"][name] for name in standard["metrics"]} == standard["metrics"]
+    for key in standard.keys() - {"metrics", "notes", "by_chance", "tests"}:
+        assert everything[key] == standard[key]
+
+
+def test_all_of_them_come_from_the_one_pass(monkeypatch):
+    passes = []
+    monkeypatch.setattr(one_pass, "score_and_bin", lambda *a, **k: passes.append(1) or views.score_and_bin(*a, **k))
+    monkeypatch.setattr("calibkit.pairs.score_rows", lambda *_, **__: pytest.fail("a second pass over the array"))
+    evaluation = ck.evaluate(sample(), metrics="all")
+    assert len(passes) == 1
+    assert {metric.name for metric in FROM_PAIRS} <= set(evaluation.metrics)
+
+
+@pytest.mark.parametrize("view", ["top-label", "classwise", "flattened"])
+def test_views_with_many_pairs_a_row_take_the_predicted_class(view):
+    everything = ck.evaluate(sample(), view=view, metrics="all")
+    assert everything["aurc"] == ck.evaluate(sample(), metrics="all")["aurc"]
+
+
+@pytest.mark.usefixtures("gap_squared")
+def test_a_calibration_error_stands_beside_what_chance_shows():
+    labels, probs = np.repeat([0, 1], [30, 70]), np.full(100, 0.6)
+    evaluation = ck.evaluate(ck.Predictions.from_probs(labels, probs, name="net"), metrics="all")
+    assert evaluation["gap_squared"].value == pytest.approx(0.01)
+    null = evaluation.by_chance["gap_squared"]
+    assert null.mean == pytest.approx(0.6 * 0.4 / 100, rel=0.3)  # a binomial's variance over n
+    assert null.p95 == pytest.approx(0.0024 * 3.84, rel=0.4)  # chi-square of one degree of freedom
+    assert 0.01 < null.p_value < 0.1  # the gap is 2.04 standard errors
+    assert "squared gap" in str(evaluation)
+    assert f"calibrated: {null.mean:.6f}"[:20] in str(evaluation)
+    again = ck.evaluate(ck.Predictions.from_probs(labels, probs, name="net"), metrics="all")
+    assert again == evaluation
+    assert ck.evaluate(ck.Predictions.from_probs(labels, probs), metrics="all", rng=1).by_chance["gap_squared"] != null
+    assert json.loads(json.dumps(evaluation.to_dict()))["by_chance"]["gap_squared"]["p95"] == null.p95
+
+
+def test_no_chance_level_of_dependent_or_too_many_rows(gap_squared, monkeypatch):
+    grouped = ck.evaluate(sample(groups=np.arange(300) // 10), metrics="all")
+    assert gap_squared.name in grouped.metrics
+    assert gap_squared.name not in grouped.by_chance
+    assert any(note.startswith("No chance level of") and "dependent" in note for note in grouped.notes)
+    monkeypatch.setattr(further, "MANY_ROWS", 299)
+    many = ck.evaluate(sample(), metrics="all")
+    assert not many.by_chance
+    assert any("drawing more than 299 rows anew takes long" in note for note in many.notes)
+
+
+def test_what_rows_cannot_give_is_absent_with_the_reason():
+    weighted = ck.evaluate(sample(weights=np.linspace(0.5, 2, 300)), metrics="all")
+    assert "aurc" not in weighted.metrics
+    assert "augrc" in weighted.metrics
+    with pytest.raises(KeyError, match=r"aurc: weights: 0\.5 is not a whole number"):
+        weighted["aurc"]
+    assert any(note.startswith("No AURC: weights: 0.5") for note in weighted.notes)
+
+
+def test_nan_is_explained_and_no_rows_are_not_an_error():
+    right = ck.evaluate(ck.Predictions.from_correct([True] * 5, [0.9, 0.8, 0.7, 0.7, 0.6]), metrics="all")
+    assert np.isnan(right["confidence_auroc"].value)
+    assert "AUROC of confidence is nan: every answer is right, or every one wrong." in right.notes
+    empty = ck.evaluate(ck.Predictions.from_probs(np.empty(0, int), np.empty(0)), metrics="all")
+    assert all(np.isnan(empty[metric.name].value) for metric in FROM_PAIRS)
+    assert not any("is nan:" in note for note in empty.notes)
+
+
+def test_another_pass_is_said(monkeypatch):
+    def whole(predictions, scores):
+        return float(predictions.logits.max() + scores.confidence[0])
+
+    another = metrics.Metric(
+        name="peak",
+        title="peak",
+        function=None,
+        kind="information",
+        orientation="neither",
+        bounds=(0.0, 9.0),
+        meaning="Largest logit.",
+        reading="",
+        whole_kernel=whole,
+        another_pass=True,
+    )
+    monkeypatch.setattr("calibkit.further.METRICS", {**METRICS, "peak": another})
+    evaluation = ck.evaluate(sample(), metrics="all")
+    assert "Read the array once more: peak." in evaluation.notes
+    assert evaluation["peak"].value > 4
+
+
+def test_the_second_table_is_ordered_by_question():
+    one, two = (ck.evaluate(sample(seed=s, name=f"net{s}"), metrics="all").to_dict() for s in (1, 2))
+    text = evaluation_text(one)
+    head, tail = text.split("Beyond the table")
+    assert "AURC" not in head
+    assert tail.index("ranking") < tail.index("- AURC") < tail.index("Which answers what")
+    assert f"ranking: {QUESTIONS['ranking']}?" in tail
+    assert max(map(len, text.splitlines())) <= 80
+    several = evaluations_text([one, two]).split("Beyond the table")[1]
+    assert "net1" in several
+    assert "net2" in several
+    assert "- AURC | " in markdown(one)
+
+
+def test_a_model_without_it_is_not_defined_there():
+    whole = ck.evaluate(sample(name="counts"), metrics="all").to_dict()
+    parts = ck.evaluate(sample(name="shares", weights=np.linspace(0.5, 2, 300)), metrics="all").to_dict()
+    lines = evaluations_text([whole, parts]).splitlines()
+    assert next(line for line in lines if line.startswith("- AURC ")).endswith("not defined")
+
+
+def test_a_wrong_choice_is_refused():
+    with pytest.raises(ck.OptionError, match="metrics='every'"):
+        ck.evaluate(sample(), metrics="every")
+
+
+def test_every_kind_has_a_question():
+    assert {metric.kind for metric in METRICS.values()} <= QUESTIONS.keys()
+    for metric in ON_REQUEST:
+        assert (metric.kernel is None) != (metric.whole_kernel is None)
+        assert metric.kernel is not None or not metric.by_chance
+        assert len(metric.title) <= 24
+        assert len(metric.reading) <= 36
