@@ -1,4 +1,4 @@
-# make demo | test | check | bench: each makes .venv if it is not there, installs with constraints.txt, and runs.
+# make demo | test | check | bench | parity: each makes .venv if it is not there, installs with constraints.txt, and runs.
 # PIP_ARGS chooses an index or a wheel folder, for instance one with CPU builds of torch.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt $(PIP_ARGS)
 FRAME := pyproject.toml constraints.txt
 
-.PHONY: demo test test-oldest check bench clean
+.PHONY: demo test test-oldest check bench parity clean
 
 demo: .venv/demo.installed
 	$(BIN)/calibkit demo --out calibkit-demo --force
@@ -27,8 +27,12 @@ bench: .venv/bench.installed
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.throughput
 
+# The peers' own numbers against convention=, in an environment of their own: they bring many packages along.
+parity: .venv-parity/installed
+	.venv-parity/bin/python -m benchmarks.parity
+
 clean:
-	rm -rf .venv .venv-oldest calibkit-demo
+	rm -rf .venv .venv-oldest .venv-parity calibkit-demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -48,4 +52,9 @@ clean:
 .venv-oldest/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt $(PIP_ARGS) -e ".[dev]"
+	touch $@
+
+.venv-parity/installed: $(FRAME)
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet -c constraints.txt $(PIP_ARGS) -e ".[train,parity]"
 	touch $@

@@ -10,7 +10,9 @@ from calibkit._checks import check_choice, check_level
 from calibkit._numerics import Floats, Integers, group_codes, sums_by
 from calibkit.binning import Binning, BinTable
 from calibkit.bracket import BinnedRows
+from calibkit.errors import OptionError
 from calibkit.intervals import wilson_interval
+from calibkit.peer_conventions import Convention, peer_error
 from calibkit.predictions import Predictions
 from calibkit.views import View, score_and_bin
 
@@ -110,6 +112,7 @@ def expected_calibration_error(
     norm: Norm = "l1",
     edges: Literal["right", "left"] = "right",
     weights: ArrayLike | None = None,
+    convention: Convention | None = None,
 ) -> float:
     """Expected calibration error: the mean gap between confidence and accuracy over bins of confidence.
 
@@ -134,6 +137,9 @@ def expected_calibration_error(
         The closed end of a bin; 0 and 1 are always inside.
     weights : array_like of shape (n,), optional
         Row weights; equal integers act as repetition.
+    convention : {"torchmetrics", "netcal", "sklearn", "guo"}, optional
+        Give that package's number on the same data, to compare with published ones: its edges, its rounding and its
+        view, its lost rows and extra bins included (docs/conventions.md names them). Only n_bins goes with it.
 
     Returns
     -------
@@ -170,10 +176,23 @@ def expected_calibration_error(
     """
     check_choice(norm, tuple(_ERRORS), option="norm")
     predictions = Predictions.from_probs(labels, probs, weights=weights)
+    if convention is not None:
+        _check_alone(view=view, weights=weights, binning=binning, norm=norm, edges=edges)
+        return peer_error(predictions, n_bins=n_bins, convention=convention)
     _, binned = score_and_bin(
         predictions, view=view, binning=Binning(n_bins=n_bins, strategy=binning, edges=edges), keep_rows=False
     )
     return calibration_error(binned.tables, norm=norm)
+
+
+def _check_alone(**options: object) -> None:
+    """Raise if an option that a convention decides was given beside it."""
+    usual = {"view": None, "weights": None, "binning": "uniform", "norm": "l1", "edges": "right"}
+    given = [
+        name for name, value in options.items() if not (value is None or isinstance(value, str)) or value != usual[name]
+    ]
+    if given:
+        raise OptionError(f"a convention decides {', '.join(given)} itself: leave that out, or leave out convention.")
 
 
 def reliability_curve(

@@ -24,6 +24,7 @@ ROOMS = (
     "views",
     "pairs",
     "by_chance",
+    "peer_conventions",
     "calibration_error",
     "mean_scores",
     "selective",
