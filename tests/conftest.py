@@ -1,5 +1,7 @@
 """Run a command as a user would, in this process."""
 
+import sys
+
 import pytest
 
 from calibkit.cli import main
@@ -17,3 +19,23 @@ def run_command(capsys):
         return captured.out
 
     return run
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Write a module of a user's in the current folder; its name. What its import changes is put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+
+    def write(source, name=None):
+        name = f"user_code_{len(list(tmp_path.rglob('*.py')))}" if name is None else name
+        path = tmp_path / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+        return name
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or tmp_path).startswith(str(tmp_path)):
+            del sys.modules[name]

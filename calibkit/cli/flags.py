@@ -7,7 +7,7 @@ from pathlib import Path
 KEYWORDS = (
     "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|labels_file|max_bytes|split|overwrite|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
-    "confidence_level|rng|seed|threads|reference|smoothing|data|noise|epochs|hidden|criterion|device"
+    "confidence_level|rng|seed|threads|reference|smoothing|data|noise|epochs|hidden|criterion|device|model|divide_by|batch_size"
 )
 # Words that mean the keyword even where no value follows.
 UNMISTAKABLE = "max_bytes|labels_file|calibrate_on"

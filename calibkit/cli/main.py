@@ -15,6 +15,7 @@ from calibkit.cli.evaluate import evaluate_command
 from calibkit.cli.flags import in_flags
 from calibkit.cli.inspect import inspect_command
 from calibkit.cli.plot import plot_command
+from calibkit.cli.predict import predict_command
 from calibkit.cli.train import demo_command, train_command
 from calibkit.errors import CalibkitError, LimitError, MissingExtraError, OptionError, OutputError
 
@@ -37,7 +38,7 @@ def cli() -> None:
     """Measure whether a classifier's probabilities can be trusted.
 
     Evaluate saved predictions, draw reliability diagrams, compare checkpoints on the same rows before and after
-    temperature scaling, and train a network with and without label smoothing.
+    temperature scaling, make predictions of a saved network, and train one with and without label smoothing.
 
     Exit codes: 0 fine, 2 usage, 3 a missing optional dependency, 4 bad input, 5 output not written, 70 a bug.
     """
@@ -48,6 +49,7 @@ for _command in (
     plot_command,
     compare_command,
     inspect_command,
+    predict_command,
     train_command,
     demo_command,
 ):

@@ -143,11 +143,22 @@ def model_names(paths: Sequence[str]) -> list[str]:
 
 
 def _parts(path: str) -> list[str]:
-    """A path's parts, the last one without its extension."""
+    """A path's parts, the last one of a file without its extension."""
     if path == "-":
         return ["stdin"]
     whole = Path(path)
+    if is_folder(path):
+        whole = whole.resolve()
+        return [part for part in whole.parts if part != whole.anchor]
     return [part for part in whole.parent.parts if part != whole.anchor] + [whole.stem]
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path leads to a folder."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def load_all(paths: Sequence[str], reading: dict[str, Any]) -> "dict[str, Predictions]":

@@ -7,6 +7,7 @@ try:
 except ImportError as error:
     raise MissingExtraError('calibkit.training needs torch: pip install "calibkit[train]"') from error
 
+from calibkit.training.checkpoint_predictions import predict_checkpoint
 from calibkit.training.checkpoints import load_weights, save_weights
 from calibkit.training.devices import resolve_device
 from calibkit.training.history import Epoch, FitResult
@@ -50,6 +51,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "FitResult",
     "Epoch",
     "predict",
+    "predict_checkpoint",
     "save_weights",
     "load_weights",
     "resolve_device",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from calibkit._checks import check_seed
 from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
 from calibkit.files.npz import npz_contents
-from calibkit.files.source import AnyPath, Source, naming_causes, open_source
+from calibkit.files.source import AnyPath, naming_causes, open_source
 
 AnyArray = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -72,11 +72,11 @@ def load_dataset(data: AnyPath) -> Dataset:
     name = os.fsdecode(data)
     if Path(name).suffix.lower() != ".npz":
         raise OptionError(f'data={name!r}: expected "digits" or an .npz file with arrays x and y.')
-    return _from_arrays(*_read(name), name)
+    return _from_arrays(*read_examples(name), Path(name).name)
 
 
-def _read(path: str) -> tuple[AnyArray, AnyArray, str]:
-    """Arrays x and y of a file, and its checksum."""
+def read_examples(path: AnyPath) -> tuple[AnyArray, AnyArray, str]:
+    """Arrays x, one row per example, and y of an .npz file, checked to fit together; and the file's SHA-256."""
     with open_source(path) as source:
         if source.start(2) != b"PK":
             raise InputFormatError(f"{source.shown}: is not an .npz file; write it with np.savez(path, x=x, y=y).")
@@ -86,38 +86,42 @@ def _read(path: str) -> tuple[AnyArray, AnyArray, str]:
             if absent:
                 held = ", ".join(str(entry) for entry in contents.entries) or "no array"
                 raise InputFormatError(
-                    f"{source.shown}: has no array {' and no array '.join(absent)}; it holds {held}. Training takes "
-                    "x, one row per example, and y, its class number."
+                    f"{source.shown}: has no array {' and no array '.join(absent)}; it holds {held}. Save x, one row "
+                    "per example, and y, its class number."
                 )
             arrays = contents.read({"x": "number", "y": "number"})
-        return arrays["x"], arrays["y"], _sha256(source)
+        source.file.seek(0)
+        sha256 = file_sha256(source.file)
+    _check_examples(arrays["x"], arrays["y"], Path(os.fsdecode(path)).name)
+    return arrays["x"], arrays["y"], sha256
 
 
-def _sha256(source: Source) -> str:
-    """Checksum of a whole file."""
+def file_sha256(file: BinaryIO) -> str:
+    """Checksum of what an open file holds from here on."""
     digest = hashlib.sha256()
-    source.file.seek(0)
-    while block := source.file.read(1 << 20):
+    while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
 
 
-def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, path: str) -> Dataset:
-    """Check x and y, and number the classes."""
-    name = Path(path).name
+def _check_examples(x: AnyArray, y: AnyArray, name: str) -> None:
+    """Raise unless x has one row of finite numbers per label."""
     if x.ndim < 2 or x.size == 0:
         raise ShapeError(f"{name}: x has shape {x.shape}; expected one row per example: (n, d), or images (n, h, w).")
     if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise InputFormatError(
-            f"{name}: x has dtype {x.dtype}; expected uint8 (images, divided by 255) or floats (standardised)."
-        )
+        raise InputFormatError(f"{name}: x has dtype {x.dtype}; expected uint8 (images) or floats.")
+    if y.ndim != 1 or len(y) != len(x):
+        raise ShapeError(f"{name}: y has shape {y.shape} but x has {len(x)} rows; expected ({len(x)},).")
+    _check_finite(x.reshape(len(x), -1), name)
+
+
+def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, name: str) -> Dataset:
+    """Flatten the rows of x, and number the classes."""
     if len(x) < MIN_ROWS:
         raise DataError(f"{name}: has {len(x)} rows; a split into four parts takes at least {MIN_ROWS}.")
     labels = _labels(y, len(x), name)
-    inputs = x.reshape(len(x), -1)
-    _check_finite(inputs, name)
     return Dataset(
-        inputs=inputs,
+        inputs=x.reshape(len(x), -1),
         labels=labels,
         n_classes=int(labels.max()) + 1,
         divisor=255.0 if x.dtype == np.uint8 else None,
@@ -128,8 +132,6 @@ def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, path: str) -> Dataset:
 
 def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
     """Return class numbers 0..k-1 with k >= 2."""
-    if y.ndim != 1 or len(y) != n_rows:
-        raise ShapeError(f"{name}: y has shape {y.shape} but x has {n_rows} rows; expected ({n_rows},).")
     if y.dtype.kind not in "iu":
         raise LabelError(f"{name}: y has dtype {y.dtype}; expected class numbers 0..k-1: save y.astype(int).")
     bad = (y < 0) | (y >= n_rows)  # as many classes as rows could not be learned, and a stray 10**9 would fill memory
@@ -190,13 +192,22 @@ def scale_inputs(dataset: Dataset, train: Rows) -> Scaled:
 
     A feature that is constant in the training rows is centred only.
     """
+    scaling: dict[str, object]
     if dataset.divisor is not None:
-        inputs = (dataset.inputs / dataset.divisor).astype(np.float32)
-        return Scaled(inputs=inputs, scaling={"kind": "divided", "by": dataset.divisor})
-    wide = dataset.inputs.astype(np.float64)
-    mean, deviation = wide[train].mean(axis=0), wide[train].std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    return Scaled(
-        inputs=((wide - mean) / deviation).astype(np.float32),
-        scaling={"kind": "standardised", "mean": mean.tolist(), "deviation": deviation.tolist()},
-    )
+        scaling = {"kind": "divided", "by": dataset.divisor}
+    else:
+        wide = dataset.inputs[train].astype(np.float64)
+        deviation = wide.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1.0)
+        scaling = {"kind": "standardised", "mean": wide.mean(axis=0).tolist(), "deviation": deviation.tolist()}
+    return Scaled(inputs=scaled_inputs(dataset.inputs, scaling), scaling=scaling)
+
+
+def scaled_inputs(inputs: AnyArray, scaling: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Inputs (n, d) scaled as run.json says."""
+    scaled: AnyArray
+    if scaling["kind"] == "divided":
+        scaled = inputs / scaling["by"]
+    else:
+        scaled = (inputs.astype(np.float64) - scaling["mean"]) / scaling["deviation"]
+    return scaled.astype(np.float32)

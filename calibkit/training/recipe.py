@@ -189,6 +189,7 @@ def _record(
         **settings,
         "flipped_labels": prepared.n_flipped,
         "split": prepared.split.sizes(),
+        "n_inputs": prepared.inputs.shape[1],
         "n_classes": result.n_classes,
         "scaling": dict(prepared.scaling),
         "device": result.device,
