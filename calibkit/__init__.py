@@ -13,6 +13,8 @@ if TYPE_CHECKING:
         reliability_curve,
     )
     from calibkit.comparison import Comparison, compare
+    from calibkit.corp import ConsistencyBand, CorpCurve, corp_curve
+    from calibkit.decomposition import Decomposition, decompose
     from calibkit.errors import (
         CalibkitError,
         DataError,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from calibkit.files import inspect, load, save
     from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
     from calibkit.metrics import METRICS
+    from calibkit.murphy import BinnedDecomposition, binned_decomposition
     from calibkit.plots import (
         comparison_figure,
         plot_comparison,
@@ -48,9 +51,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOM_OF = {
+    "BinnedDecomposition": "murphy",
     "CalibkitError": "errors",
     "Comparison": "comparison",
+    "ConsistencyBand": "corp",
+    "CorpCurve": "corp",
     "DataError": "errors",
+    "Decomposition": "decomposition",
     "Difference": "results",
     "Estimate": "results",
     "Evaluation": "evaluation",
@@ -68,11 +75,14 @@ _ROOM_OF = {
     "accuracy": "mean_scores",
     "area_under_generalized_risk_coverage": "selective",
     "area_under_risk_coverage": "selective",
+    "binned_decomposition": "murphy",
     "brier_score": "mean_scores",
     "compare": "comparison",
     "comparison_figure": "plots",
     "confidence_auroc": "selective",
+    "corp_curve": "corp",
     "cross_fit_temperature": "recalibration",
+    "decompose": "decomposition",
     "evaluate": "evaluation",
     "excess_area_under_risk_coverage": "selective",
     "expected_calibration_error": "calibration_error",
@@ -116,6 +126,14 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "excess_area_under_risk_coverage",
     "area_under_generalized_risk_coverage",
     "confidence_auroc",
+    # without bins
+    "corp_curve",
+    "CorpCurve",
+    "ConsistencyBand",
+    "decompose",
+    "Decomposition",
+    "binned_decomposition",
+    "BinnedDecomposition",
     # temperature scaling
     "fit_temperature",
     "cross_fit_temperature",
