@@ -17,8 +17,9 @@ Index = tuple[slice, ...]
 
 # Logits per block: on a CPU its temporaries stay in the cache, on a GPU it outlasts the launch of its kernels.
 CPU_BLOCK, GPU_BLOCK = 2**19, 2**24
-# Of fewer logits the plain form is the faster.
-FEW = 2**13
+# Of fewer logits the plain form is the faster, and its three copies are small; so it is in rows of very few classes,
+# where torch's softmax and log-softmax are different kernels.
+FEW, FEW_CLASSES = 2**21, 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +45,8 @@ def smoothed_rows(logits: Tensor, targets: Targets, rule: Rule) -> Tensor:
     fuses the plain form itself.
     """
     learned = targets.soft is not None and targets.soft.requires_grad
-    if learned or logits.numel() < FEW or torch.compiler.is_compiling():
+    few = logits.numel() < FEW or (logits.ndim == 2 and logits.shape[1] < FEW_CLASSES)
+    if few or learned or torch.compiler.is_compiling():
         return plain_rows(logits, targets, rule)
     return _ClosedForm.apply(logits, targets, rule)  # type: ignore[no-any-return, no-untyped-call]  # torch's own
 
@@ -111,31 +113,37 @@ def _write_gradient(out: Tensor, logits: Tensor, targets: Targets, rule: Rule, u
     dtype = loss_dtype(logits)
     p = out if out.dtype == dtype else torch.empty_like(out, dtype=dtype)
     torch.softmax(logits, dim=1, dtype=dtype, out=p)
-    scale = upstream.unsqueeze(1)  # (b, 1, ...)
+    scale = _scale(upstream)
     mass = _mass(rule, targets, dtype)
-    total = (mass.sum(dim=1, keepdim=True) + rule.shares(p.shape[1])) * scale
-    if isinstance(rule.share, Tensor):
-        p.mul_(total).addcmul_(_along(rule.share, p), scale, value=-1)
-    else:
-        torch.addcmul(scale * -rule.share, p, total, out=p)
+    total = mass if targets.soft is None else mass.sum(dim=1, keepdim=True)
+    # No addcmul: with one factor a row it is several times as slow as two operations.
+    p.mul_((total + rule.shares(p.shape[1])) * scale)
+    p.sub_((_along(rule.share, p) if isinstance(rule.share, Tensor) else rule.share) * scale)
     if targets.labels is not None:
-        p.scatter_add_(1, targets.labels.unsqueeze(1), -mass * scale)
+        index = targets.labels.unsqueeze(1)
+        p.scatter_add_(1, index, (-mass * scale).expand(index.shape))
     else:
-        p.addcmul_(mass, scale, value=-1)
+        p.sub_(mass * scale)
     if targets.some_ignored:
         p.masked_fill_(~targets.kept.unsqueeze(1), 0.0)
     if p is not out:
         out.copy_(p)
 
 
-def _mass(rule: Rule, targets: Targets, dtype: torch.dtype) -> Tensor:
-    """``on_c t_c``: of each class (b, k, ...) for soft targets, of the label's class (b, 1, ...) for labels."""
+def _scale(upstream: Tensor) -> Tensor:
+    """Upstream (b, 1, ...), or the one number () that it is for all rows after a sum or a mean: the quicker factor."""
+    if upstream.numel() and not any(upstream.stride()):
+        return upstream[(0,) * upstream.ndim]
+    return upstream.unsqueeze(1)
+
+
+def _mass(rule: Rule, targets: Targets, dtype: torch.dtype) -> Any:
+    """``on_c t_c``: of each class (b, k, ...) for soft targets; of the label's class, (b, 1, ...) or a number."""
     if targets.soft is not None:
         soft = targets.soft.to(dtype)
         return soft * (_along(rule.on, soft) if isinstance(rule.on, Tensor) else rule.on)
     assert targets.labels is not None
-    labels = targets.labels.unsqueeze(1)
-    return rule.on[labels] if isinstance(rule.on, Tensor) else torch.full_like(labels, rule.on, dtype=dtype)
+    return rule.on[targets.labels.unsqueeze(1)] if isinstance(rule.on, Tensor) else rule.on
 
 
 def _dot(parts: Tensor, log_p: Tensor) -> Tensor:

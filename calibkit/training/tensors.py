@@ -182,15 +182,21 @@ def _codes(labels: Tensor, *, n_classes: int, ignore_index: int | None) -> tuple
     process's context. That comparison waits for the device of the labels, and under torch.compile, where it would
     break the graph, it is left out.
     """
-    whole = labels.long()
-    kept = torch.ones_like(whole, dtype=torch.bool) if ignore_index is None else whole != ignore_index
-    codes = whole if ignore_index is None else whole.masked_fill(~kept, 0)
-    if torch.compiler.is_compiling() or not codes.numel():
-        return codes, kept, ignore_index is not None
-    low, high, all_kept = torch.stack((*torch.aminmax(codes), kept.all().long())).tolist()
-    if low < 0 or high >= n_classes:
+    codes = labels.long()
+    checked = codes.numel() > 0 and not torch.compiler.is_compiling()
+    if checked and _all_in_range(codes, n_classes) and (ignore_index is None or not 0 <= ignore_index < n_classes):
+        return codes, torch.ones_like(codes, dtype=torch.bool), False
+    kept = torch.ones_like(codes, dtype=torch.bool) if ignore_index is None else codes != ignore_index
+    codes = codes.masked_fill(~kept, 0)
+    if checked and not _all_in_range(codes, n_classes):
         _refuse_label(codes, n_classes)
-    return codes, kept, not all_kept
+    return codes, kept, True
+
+
+def _all_in_range(codes: Tensor, n_classes: int) -> bool:
+    """Whether every label is a class number."""
+    low, high = torch.stack(torch.aminmax(codes)).tolist()
+    return bool(low >= 0 and high < n_classes)
 
 
 def _refuse_label(labels: Tensor, n_classes: int) -> None:
