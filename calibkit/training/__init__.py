@@ -7,6 +7,7 @@ try:
 except ImportError as error:
     raise MissingExtraError('calibkit.training needs torch: pip install "calibkit[train]"') from error
 
+from calibkit.training.binary import BinaryLabelSmoothingCrossEntropy, binary_label_smoothing_cross_entropy
 from calibkit.training.checkpoint_predictions import predict_checkpoint
 from calibkit.training.checkpoints import load_weights, save_weights
 from calibkit.training.devices import resolve_device
@@ -33,6 +34,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # the loss
     "LabelSmoothingCrossEntropy",
     "label_smoothing_cross_entropy",
+    "BinaryLabelSmoothingCrossEntropy",
+    "binary_label_smoothing_cross_entropy",
     "smooth_targets",
     "smoothed_loss_floor",
     "smoothing_from_others",

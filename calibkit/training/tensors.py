@@ -125,6 +125,39 @@ def check_targets(logits: Tensor, targets: Tensor, *, ignore_index: int | None, 
     return Targets(labels=_beside(codes, logits), soft=None, kept=_beside(kept, logits), some_ignored=some_ignored)
 
 
+def check_binary_targets(logits: Tensor, targets: Tensor, *, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Answers to yes-or-no questions, 0, 1 or a probability, and which count; both of the shape of the logits."""
+    _check_tensor(targets)
+    if targets.shape != logits.shape or logits.ndim == 0:
+        squeezed = logits.shape == (*targets.shape, 1)
+        hint = " Pass logits.squeeze(-1)." if squeezed else " For one logit a class use the loss of classes."
+        raise ShapeError(
+            f"targets has shape {tuple(targets.shape)} but logits has shape {tuple(logits.shape)}; expected one logit "
+            f"and one target a question.{hint}"
+        )
+    if targets.is_floating_point():
+        _check_probabilities(targets)
+        yes, kept = targets, torch.ones_like(targets, dtype=torch.bool)
+    else:
+        whole = targets.long() if targets.dtype == torch.bool else targets
+        _check_whole(whole, logits.shape, soft=False)
+        yes, kept, _ = _codes(whole, n_classes=2, ignore_index=ignore_index)
+    return _beside(yes, logits), _beside(kept, logits)
+
+
+def _check_probabilities(targets: Tensor) -> None:
+    """Raise for the first entry that is not in [0, 1]."""
+    if torch.compiler.is_compiling():
+        return
+    bad = ~((targets >= 0) & (targets <= 1))
+    if bad.any():
+        row = int(bad.flatten().int().argmax())
+        raise DataError(
+            f"targets row {place(row, bad)}: value is {float(targets.flatten()[row]):.6g} ({int(bad.sum()):,} of "
+            f"{bad.numel():,} values); expected the probability of class 1, in [0, 1]."
+        )
+
+
 def check_labels(labels: Tensor, *, n_classes: int, n_rows: int, ignore_index: int | None) -> tuple[Tensor, Tensor]:
     """Return int64 labels (n,) with class 0 in ignored rows, and which rows count."""
     _check_tensor(labels)
