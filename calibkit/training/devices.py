@@ -1,5 +1,7 @@
-"""Which device computes: what was asked for, or an error, never another one in silence. Annex: training."""
+"""What computes, and from which random numbers: what was asked for, or an error, never another one. Annex: training."""
 
+import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -94,8 +96,59 @@ def limited_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def seed_epoch(device: torch.device, seed: int, epoch: int) -> None:
+    """Seed torch's generators, and those of NumPy and Python, from which users' datasets and loaders draw."""
+    seed_device(device, seed, epoch)
+    state = np.random.SeedSequence((seed, epoch)).generate_state(4)
+    np.random.seed(state)  # noqa: NPY002 - the global state is what user code draws from; it is put back
+    random.seed(state.tobytes())
+
+
 @contextmanager
 def borrowed_generators(device: torch.device) -> Iterator[None]:
-    """Leave the caller's random state of the CPU and of a CUDA device as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    """Leave the caller's random state as it was: of torch on the CPU and a CUDA device, of NumPy and Python."""
+    numpy, python = np.random.get_state(), random.getstate()  # noqa: NPY002 - put back below
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        np.random.set_state(numpy)  # noqa: NPY002
+        random.setstate(python)
+
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+REPEATABLE = (":4096:8", ":16:8")  # workspaces with which cuBLAS gives the same bits every time
+
+
+@contextmanager
+def determinism(wanted: bool) -> Iterator[None]:  # noqa: FBT001 - only fit calls it
+    """Allow only operations that give the same bits every time, then put every switch back."""
+    if not wanted:
         yield
+        return
+    cudnn = torch.backends.cudnn
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    switches = (cudnn.deterministic, cudnn.benchmark)
+    workspace = os.environ.get(CUBLAS)
+    try:
+        if workspace not in REPEATABLE:
+            os.environ[CUBLAS] = REPEATABLE[0]
+        torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch takes it by position alone
+        cudnn.deterministic, cudnn.benchmark = True, False
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise OptionError(
+            f"deterministic=True: {str(error).splitlines()[0]} Replace the operation, or pass deterministic=False."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        cudnn.deterministic, cudnn.benchmark = switches
+        if workspace is None:
+            os.environ.pop(CUBLAS, None)
+        else:
+            os.environ[CUBLAS] = workspace

@@ -1,33 +1,30 @@
-"""A plain training loop with label smoothing, for one network on one device. Annex: training."""
+"""`fit`: a network trained with label smoothing or another loss, on one device. Annex: training."""
 
-import copy
 import math
-from collections.abc import Callable, Iterable
-from time import perf_counter
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from calibkit._checks import check_choice, check_int, check_real, check_seed
-from calibkit.errors import DataError, OptionError
-from calibkit.training.devices import borrowed_generators, resolve_device, seed_device
-from calibkit.training.history import CRITERIA, Criterion, Epoch, FitResult
-from calibkit.training.inference import call, evaluating, forward, pair
+from calibkit._checks import check_int, check_seed
+from calibkit.errors import OptionError
+from calibkit.training.averaging import Average
+from calibkit.training.best import KEPT, make_best
+from calibkit.training.devices import borrowed_generators, determinism, resolve_device
+from calibkit.training.epochs import Training
+from calibkit.training.history import Criterion, Epoch, FitResult
+from calibkit.training.interruptions import explained
+from calibkit.training.objective import Loss, Objective
+from calibkit.training.optimisation import LearningRate, Schedule, make_optimizer
 from calibkit.training.progress import reporting
-from calibkit.training.smoothing import smoothed_row_losses
-from calibkit.training.targets import smoothed_loss_floor
-from calibkit.training.tensors import check_labels, check_logits, check_smoothing
+from calibkit.training.schedules import SmoothingSchedule
+from calibkit.training.state import Folder, length, plain, what_decides
+from calibkit.training.steps import Steps
+from calibkit.training.updates import Precision, Updates
 
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 1e-2
 MAX_EPOCHS = 1_000_000
-STEPS_BETWEEN_CHECKS = 100
-KEPT: dict[Criterion, str] = {
-    "nll": "epoch of lowest validation NLL",
-    "accuracy": "epoch of highest validation accuracy",
-    "last": "last epoch",
-}
 
 
 def fit(
@@ -35,14 +32,26 @@ def fit(
     train_loader: Iterable[Any],
     *,
     epochs: int,
-    smoothing: float = 0.0,
+    smoothing: float | SmoothingSchedule = 0.0,
+    loss: Loss | None = None,
     validation_loader: Iterable[Any] | None = None,
     criterion: Criterion | None = None,
+    patience: int | None = None,
     lr: float | None = None,
     weight_decay: float | None = None,
     optimizer: torch.optim.Optimizer | None = None,
+    schedule: Schedule = "constant",
+    warmup_steps: int = 0,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    ema: float | None = None,
+    precision: Precision = "float32",
+    deterministic: bool = False,
     device: str | torch.device = "auto",
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    provenance: Mapping[str, object] | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[Epoch], object] | None = None,
 ) -> FitResult:
@@ -53,52 +62,98 @@ def fit(
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits (n, k). It is moved to the device, trained in place, and left in eval mode with the weights of
-        the best epoch.
+        Gives logits (n, k), or (n, k, d1, ...). It is moved to the device, trained in place, and left in eval mode
+        with the weights of the best epoch.
     train_loader : iterable of (inputs, labels)
-        Iterated once per epoch; labels are class numbers. Inputs as `predict` takes them.
+        Iterated once per epoch. Labels are class numbers, or distributions over the classes as mixup makes them.
+        Inputs as `predict` takes them.
     epochs : int
-        How many times to go through the training rows.
-    smoothing : float, default 0
-        The share e in [0, 1) of the uniform convention.
+        How many times to go through the training rows, with those of a training that is resumed.
+    smoothing : float or SmoothingSchedule, default 0
+        The share e in [0, 1) of the uniform convention, or a rule that is asked for it with 0 in the first epoch, 1
+        in the second, and so on.
+    loss : callable of (logits, labels), optional
+        Instead of smoothed cross-entropy: a `calibkit.training` loss, or anything that gives one loss per row, such
+        as ``nn.CrossEntropyLoss(reduction="none")``. Rows with its ``ignore_index``, if it has one, do not count.
     validation_loader : iterable of (inputs, labels), optional
         Rows that choose the best epoch. Measure calibration on other rows.
     criterion : {"nll", "accuracy", "last"}, optional
         What the best epoch is: lowest validation NLL against hard labels (the default with validation rows), highest
         validation accuracy, or the last epoch (the default without). The earlier of equals wins.
+    patience : int, optional
+        Stop after so many epochs in a row without a better one by the criterion.
     lr, weight_decay : float, optional
         Of AdamW: 0.001 and 0.01, torch's own. Not with an optimizer of yours.
     optimizer : torch.optim.Optimizer, optional
         Over the parameters of this model, instead of AdamW.
+    schedule : {"constant", "cosine"}, default "constant"
+        Of the learning rate: as it is, or along half a cosine from its value down to 0 at the end of all epochs.
+    warmup_steps : int, default 0
+        Steps over which the rate first rises in a straight line.
+    accumulate : int, default 1
+        Batches per step. The gradient is that of one large batch of their rows: the summed loss divided by the number
+        of all rows (or the sum of their weights), also where batches differ in length.
+    clip_norm : float, optional
+        Largest norm of the gradients of a step; longer ones are scaled down to it.
+    ema : float, optional
+        Decay in (0, 1) of an exponential moving average of the weights, such as 0.999; it is the average that is
+        validated and kept.
+    precision : {"float32", "bfloat16", "float16"}, default "float32"
+        What the network computes in while it trains, by torch's autocast; float16 with a gradient scaler, on CUDA
+        alone. Weights, losses, validation and predictions stay in float32.
+    deterministic : bool, default False
+        Whether to refuse operations that do not give the same bits every time.
     device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device, default "auto"
         Where it trains; "auto" takes CUDA, else MPS, else the CPU.
     seed : int, default 0
-        Seeds torch's generators before every epoch: the order of a loader without a generator of its own, and
-        dropout. The caller's random state is put back.
+        Seeds the generators of torch, NumPy and Python before every epoch: the order of a loader without a generator
+        of its own, dropout, augmentation. The caller's random state is put back.
+    checkpoint : path-like, optional
+        A folder that gets, after every epoch, resume.pt, from which a training can go on, and weights.safetensors,
+        the weights of the best epoch so far.
+    resume : bool, default False
+        Whether to go on from the resume.pt that is in the folder; without one the training begins.
+    provenance : mapping, optional
+        What else decides this training, such as its data's name. It is kept in the checkpoint, and a training that
+        is resumed must have the same.
     progress : bool, optional
         Whether to report to standard error; by default only if that is a terminal.
     on_epoch : callable, optional
-        Called with each `Epoch` record, for instance to step a schedule.
+        Called with each `Epoch` record. What it keeps is not in the checkpoint.
 
     Returns
     -------
     FitResult
-        The history, the best epoch, and the settings.
+        The history, the best epoch, why training ended, and the settings.
 
     Raises
     ------
     OptionError
-        If an option is out of range, the device is not there, or options contradict each other.
+        If an option is out of range, the device is not there, options contradict each other, or the checkpoint is of
+        a training with other settings.
     LabelError, ShapeError
         If labels are not class numbers 0..k-1, or logits not (n, k).
     DataError
         If a loader has no batch, or the loss becomes NaN or inf: epoch and step are named.
+    LimitError
+        If memory runs out: the size of the batch is named.
+    InputFormatError
+        If the checkpoint is damaged, or of a network of another architecture.
+    OutputError
+        If the checkpoint cannot be written.
 
     Notes
     -----
     Every NLL of the history is against hard labels, so runs with different smoothing can be compared; the smoothed
     loss stands beside its floor (`smoothed_loss_floor`). On the CPU the same seed, data, thread count and torch give
-    the same weights; on CUDA that is not promised.
+    the same weights, whether a training was stopped and resumed or not; on CUDA only ``deterministic=True`` asks for
+    that. Whatever ends a training early, the checkpoint of its last complete epoch stays, and the error names it.
+
+    References
+    ----------
+    Loshchilov, Hutter (2017), SGDR: stochastic gradient descent with warm restarts, equation 5 (cosine). Polyak,
+    Juditsky (1992), Acceleration of stochastic approximation by averaging (ema, there with equal weights). Pascanu,
+    Mikolov, Bengio (2013), On the difficulty of training recurrent neural networks, section 3.2 (clip_norm).
 
     Examples
     --------
@@ -108,206 +163,50 @@ def fit(
     >>> result.best_epoch, round(result.best.loss_floor, 4)
     (3, 0.1985)
     """
-    check_smoothing(smoothing)
     check_int(epochs, option="epochs", low=1, high=MAX_EPOCHS)
-    check_seed(seed)
-    chosen = _criterion(criterion, validation_loader)
+    objective = Objective(smoothing, loss)
+    best = make_best(criterion, patience, validated=validation_loader is not None)
     place = resolve_device(device)
-    model.to(place)
-    steps = _Steps(model, _optimizer(model, optimizer, lr, weight_decay), smoothing, place)
-    best = _Best(chosen)
-    history: list[Epoch] = []
-    start = perf_counter()
-    title = f"Training on {place} with smoothing {smoothing:g}, seed {seed}, keeping the weights of the {KEPT[chosen]}"
-    with borrowed_generators(place), reporting(progress, title=title, epochs=epochs) as report:
-        for number in range(1, epochs + 1):
-            seed_device(place, seed, number)
-            record = _epoch(number, steps, train_loader, validation_loader)
-            history.append(record)
-            best.offer(record, model)
-            report(record)
-            if on_epoch is not None:
-                on_epoch(record)
-    best.restore(model)
-    return FitResult(
-        smoothing=float(smoothing),
-        n_classes=steps.n_classes,
-        criterion=chosen,
-        best_epoch=best.epoch,
-        history=tuple(history),
-        device=str(place),
+    moved = make_optimizer(model.to(place), optimizer, lr, weight_decay)
+    updates = Updates(moved, place, precision=precision, accumulate=accumulate, clip_norm=clip_norm)
+    n_steps = _n_steps(train_loader, epochs=epochs, accumulate=updates.accumulate)
+    rate = LearningRate(moved, schedule, n_steps=n_steps, warmup_steps=warmup_steps)
+    decisive = {
+        **what_decides(objective, moved, train_loader=train_loader, validation_loader=validation_loader),
+        **{"seed": check_seed(seed), "criterion": best.criterion, "schedule": schedule, "warmup_steps": warmup_steps},
+        **{"accumulate": accumulate, "clip_norm": clip_norm, "ema": ema, "precision": precision, **(provenance or {})},
+        **({"epochs": epochs} if schedule == "cosine" else {}),
+    }
+    training = Training(
+        Steps(model, objective=objective, updates=updates, rate=rate, average=Average(model, ema)),
+        train_loader=train_loader,
+        validation_loader=validation_loader,
+        best=best,
         seed=seed,
-        seconds=perf_counter() - start,
+        folder=_folder(checkpoint, resume=resume),
+        settings={key: plain(value) for key, value in decisive.items()},
     )
-
-
-def _criterion(criterion: Criterion | None, validation_loader: object) -> Criterion:
-    """Return what decides the best epoch."""
-    if criterion is None:
-        return "last" if validation_loader is None else "nll"
-    check_choice(criterion, CRITERIA, option="criterion")
-    if validation_loader is None and criterion != "last":
-        raise OptionError(f'criterion="{criterion}" needs a validation_loader; without one pass criterion="last".')
-    return criterion
-
-
-def _optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer | None, lr: float | None, weight_decay: float | None
-) -> torch.optim.Optimizer:
-    """Return the optimizer that was passed, checked to move this model, or AdamW."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise OptionError("The model has no parameter with requires_grad=True: there is nothing to train.")
-    if optimizer is None:
-        rate = LEARNING_RATE if lr is None else check_lr(lr)
-        decay = WEIGHT_DECAY if weight_decay is None else check_weight_decay(weight_decay)
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-    if lr is not None or weight_decay is not None:
-        raise OptionError("lr and weight_decay belong to the optimizer; set them there, or pass no optimizer.")
-    moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    if not moved & {id(parameter) for parameter in parameters}:
-        raise OptionError("The optimizer holds no parameter of this model; make it with model.parameters().")
-    return optimizer
-
-
-def check_lr(lr: float) -> float:
-    """Return a learning rate above 0."""
-    return check_real(lr, option="lr", low=0.0, high=math.inf)
-
-
-def check_weight_decay(weight_decay: float) -> float:
-    """Return a weight decay of at least 0."""
-    return (
-        0.0
-        if weight_decay == 0 and weight_decay is not False
-        else check_real(weight_decay, option="weight_decay", low=0.0, high=math.inf)
+    title = (
+        f"Training on {place} with {objective.title}, seed {seed}, keeping the weights of the {KEPT[best.criterion]}"
     )
+    with borrowed_generators(place), determinism(deterministic), explained(training):
+        objective.to(place)
+        training.go_on(epochs)
+        with reporting(progress, title=title, epochs=epochs, done=training.epoch) as report:
+            training.run(epochs, report, on_epoch)
+    return training.result(precision)
 
 
-def _epoch(number: int, steps: "_Steps", train_loader: Iterable[Any], validation_loader: Iterable[Any] | None) -> Epoch:
-    """Train and validate once."""
-    loss, train_nll = steps.train(train_loader, epoch=number)
-    validation = None if validation_loader is None else steps.validate(validation_loader, epoch=number)
-    return Epoch(
-        epoch=number,
-        loss=loss,
-        loss_floor=smoothed_loss_floor(steps.n_classes, steps.smoothing),
-        train_nll=train_nll,
-        validation_nll=None if validation is None else validation[0],
-        validation_accuracy=None if validation is None else validation[1],
-    )
+def _n_steps(loader: object, *, epochs: int, accumulate: int) -> int | None:
+    """Steps of the whole training; None if the loader does not know its length."""
+    batches = length(loader)
+    return None if batches is None else epochs * math.ceil(batches / accumulate)
 
 
-class _Steps:
-    """A network with its optimizer, loss and device: one pass over a loader at a time."""
-
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, smoothing: float, device: torch.device
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.smoothing = smoothing
-        self.device = device
-        self.n_classes = 0
-
-    def train(self, loader: Iterable[Any], *, epoch: int) -> tuple[float, float]:
-        """One epoch of updates; mean smoothed loss and mean hard-label NLL."""
-        self.model.train()
-        means = _Means(epoch, f"lr is {self.optimizer.param_groups[0]['lr']:g}")
-        for batch in loader:
-            inputs, labels = pair(batch)
-            logits, codes = self._checked(call(self.model, inputs, self.device), labels)
-            losses = smoothed_row_losses(logits, codes, smoothing=self.smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
-            losses.mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self.optimizer.step()
-            hard = losses if self.smoothing == 0 else smoothed_row_losses(logits.detach(), codes, smoothing=0.0)
-            means.add(len(codes), losses.detach().sum(), hard.detach().sum())
-        return means.result("train_loader")
-
-    def validate(self, loader: Iterable[Any], *, epoch: int) -> tuple[float, float]:
-        """Mean hard-label NLL and accuracy, in eval mode."""
-        means = _Means(epoch, "in validation", infinite=True)
-        with evaluating(self.model):
-            for output, labels in forward(self.model, loader, self.device):
-                logits, codes = self._checked(output, labels)
-                nll = smoothed_row_losses(logits, codes, smoothing=0.0)
-                means.add(len(codes), nll.sum(), (logits.argmax(dim=1) == codes).sum())
-        return means.result("validation_loader")
-
-    def _checked(self, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and labels on the device; labels are checked where they came from, which is no device wait."""
-        logits = check_logits(output)
-        self.n_classes = logits.shape[1]
-        codes, _ = check_labels(labels, n_classes=self.n_classes, n_rows=len(logits), ignore_index=None)
-        return logits, codes.to(self.device, non_blocking=True)
-
-
-class _Means:
-    """Means over rows of two sums per batch, read from the device only now and then."""
-
-    def __init__(self, epoch: int, where: str, *, infinite: bool = False) -> None:
-        self.epoch = epoch
-        self.where = where
-        self.infinite = infinite
-        self.pending: list[Tensor] = []
-        self.totals = [0.0, 0.0]
-        self.n_steps = self.n_rows = 0
-
-    def add(self, n_rows: int, first: Tensor, second: Tensor) -> None:
-        """Add the sums of one batch."""
-        self.pending.append(torch.stack((first, second)))
-        self.n_rows += n_rows
-        self.n_steps += 1
-        if len(self.pending) == STEPS_BETWEEN_CHECKS:
-            self._read()
-
-    def result(self, loader_name: str) -> tuple[float, float]:
-        """Both means."""
-        self._read()
-        if self.n_rows == 0:
-            raise DataError(
-                f"epoch {self.epoch}: {loader_name} gave no rows. A generator gives them once only: pass a DataLoader; "
-                "one with drop_last=True gives none if there are fewer rows than batch_size."
-            )
-        return self.totals[0] / self.n_rows, self.totals[1] / self.n_rows
-
-    def _read(self) -> None:
-        """Add what is pending, and stop at the first loss that is not finite."""
-        if not self.pending:
-            return
-        first = self.n_steps - len(self.pending) + 1
-        for step, values in enumerate(torch.stack(self.pending).tolist(), start=first):
-            if math.isnan(values[0]) or (math.isinf(values[0]) and not self.infinite):
-                raise DataError(
-                    f"epoch {self.epoch}, step {step}: the loss is {values[0]} ({self.where}). Lower the learning "
-                    "rate, or look for NaN and inf in the inputs and for masked logits of -inf."
-                )
-            self.totals = [total + value for total, value in zip(self.totals, values, strict=True)]
-        self.pending = []
-
-
-class _Best:
-    """The best epoch so far and its weights."""
-
-    def __init__(self, criterion: Criterion) -> None:
-        self.criterion = criterion
-        self.epoch = 0
-        self.value = math.inf
-        self.weights: dict[str, Any] | None = None
-
-    def offer(self, record: Epoch, model: nn.Module) -> None:
-        """Keep the weights if this epoch is better than all before; the last criterion needs no copy."""
-        if self.criterion == "last":
-            self.epoch = record.epoch
-            return
-        value = record.validation_nll if self.criterion == "nll" else -(record.validation_accuracy or 0.0)
-        if value is not None and (self.epoch == 0 or value < self.value):
-            self.epoch, self.value = record.epoch, value
-            self.weights = copy.deepcopy(model.state_dict())
-
-    def restore(self, model: nn.Module) -> None:
-        """Put the best weights back and leave the network in eval mode."""
-        if self.weights is not None:
-            model.load_state_dict(self.weights)
-        model.eval()
+def _folder(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> Folder | None:
+    """Where checkpoints go, if they are wanted."""
+    if checkpoint is not None:
+        return Folder(checkpoint, resume=resume)
+    if resume:
+        raise OptionError("resume=True needs the folder to go on from: pass checkpoint=FOLDER.")
+    return None

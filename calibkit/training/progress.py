@@ -32,6 +32,7 @@ def reporting(
     *,
     title: str,
     epochs: int,
+    done: int = 0,
     stream: TextIO | None = None,
 ) -> Iterator[Callable[[Epoch], None]]:
     """Give a function to call after each epoch; silent unless standard error is a terminal or progress is True."""
@@ -45,12 +46,12 @@ def reporting(
     console = Console(file=out, highlight=False, soft_wrap=True)
     console.print(title, markup=False)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("epochs", total=epochs)
+        task = bar.add_task("epochs", total=epochs, completed=done)
 
         def report(epoch: Epoch) -> None:
             """Move the bar on, and print about ten of the lines."""
             bar.advance(task)
-            if epoch.epoch == 1 or epoch.epoch * LINES // epochs > (epoch.epoch - 1) * LINES // epochs:
+            if epoch.epoch == done + 1 or epoch.epoch * LINES // epochs > (epoch.epoch - 1) * LINES // epochs:
                 console.print(epoch_line(epoch), markup=False)
 
         yield report

@@ -20,8 +20,9 @@ from calibkit.training.devices import limited_threads, resolve_device
 from calibkit.training.folder import open_folder, refuse_replacing, write_run
 from calibkit.training.history import CRITERIA, Criterion, FitResult
 from calibkit.training.inference import predict
-from calibkit.training.loop import MAX_EPOCHS, check_lr, check_weight_decay, fit
+from calibkit.training.loop import MAX_EPOCHS, fit
 from calibkit.training.networks import check_hidden, mlp
+from calibkit.training.optimisation import check_lr, check_weight_decay
 from calibkit.training.tensors import check_smoothing
 
 SCHEMA = "calibkit.run/1"

@@ -8,7 +8,7 @@ import torch
 
 from calibkit.errors import OptionError
 from calibkit.training.history import Criterion
-from calibkit.training.loop import WEIGHT_DECAY
+from calibkit.training.optimisation import WEIGHT_DECAY
 from calibkit.training.recipe import Recipe, write_runs
 from calibkit.training.tensors import check_smoothing
 
