@@ -7,6 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calibkit.binned import (
+        ClassCalibration,
+        class_calibration,
+        class_conditional_calibration_error,
+        classwise_calibration_error,
+        debiased_calibration_error,
+        over_confidence_error,
+        sweep_calibration_error,
+        top_k_calibration_error,
+        under_confidence_error,
+    )
     from calibkit.calibration_error import (
         ReliabilityCurve,
         expected_calibration_error,
@@ -53,6 +64,7 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "BinnedDecomposition": "murphy",
     "CalibkitError": "errors",
+    "ClassCalibration": "binned",
     "Comparison": "comparison",
     "ConsistencyBand": "corp",
     "CorpCurve": "corp",
@@ -77,11 +89,15 @@ _ROOM_OF = {
     "area_under_risk_coverage": "selective",
     "binned_decomposition": "murphy",
     "brier_score": "mean_scores",
+    "class_calibration": "binned",
+    "class_conditional_calibration_error": "binned",
+    "classwise_calibration_error": "binned",
     "compare": "comparison",
     "comparison_figure": "plots",
     "confidence_auroc": "selective",
     "corp_curve": "corp",
     "cross_fit_temperature": "recalibration",
+    "debiased_calibration_error": "binned",
     "decompose": "decomposition",
     "evaluate": "evaluation",
     "excess_area_under_risk_coverage": "selective",
@@ -91,12 +107,16 @@ _ROOM_OF = {
     "load": "files",
     "mean_confidence": "mean_scores",
     "negative_log_likelihood": "mean_scores",
+    "over_confidence_error": "binned",
     "plot_comparison": "plots",
     "plot_reliability": "plots",
     "reliability_curve": "calibration_error",
     "reliability_figure": "plots",
     "save": "files",
     "save_figure": "plots",
+    "sweep_calibration_error": "binned",
+    "top_k_calibration_error": "binned",
+    "under_confidence_error": "binned",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
@@ -121,6 +141,16 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "reliability_curve",
     "ReliabilityCurve",
     "METRICS",
+    # relatives of ECE
+    "debiased_calibration_error",
+    "sweep_calibration_error",
+    "over_confidence_error",
+    "under_confidence_error",
+    "classwise_calibration_error",
+    "class_calibration",
+    "ClassCalibration",
+    "class_conditional_calibration_error",
+    "top_k_calibration_error",
     # does confidence rank answers
     "area_under_risk_coverage",
     "excess_area_under_risk_coverage",

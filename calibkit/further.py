@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from zlib import crc32
 
 import numpy as np
@@ -37,7 +38,7 @@ def further(scored: Scored, settings: Settings) -> Further:
     absent: dict[str, str] = {}
     for metric in asked:
         try:
-            values[metric.name] = Estimate(value=_value(metric, scored))
+            values[metric.name] = Estimate(value=_value(metric, scored, settings))
         except CalibkitError as undefined:  # the rows were checked by the pass: these cannot give this metric
             absent[metric.name] = str(undefined)
     there = [metric for metric in asked if metric.name in values]
@@ -47,11 +48,12 @@ def further(scored: Scored, settings: Settings) -> Further:
     )
 
 
-def _value(metric: Metric, scored: Scored) -> float:
+def _value(metric: Metric, scored: Scored, settings: Settings) -> float:
+    bins = (settings.binning,) if metric.takes_binning else ()
     if metric.kernel is not None:
-        return metric.kernel(_pairs(metric, scored))
+        return metric.kernel(_pairs(metric, scored), *bins)
     assert metric.whole_kernel is not None
-    return metric.whole_kernel(scored.predictions, scored.scores)
+    return metric.whole_kernel(scored.predictions, scored.scores, *bins)
 
 
 def _pairs(metric: Metric, scored: Scored) -> Pairs:
@@ -59,10 +61,13 @@ def _pairs(metric: Metric, scored: Scored) -> Pairs:
 
 
 def _chance(metric: Metric, scored: Scored, settings: Settings) -> Chance:
-    assert metric.kernel is not None  # pairs alone can be drawn anew
+    kernel = metric.kernel
+    assert kernel is not None  # pairs alone can be drawn anew
+    if metric.takes_binning:
+        kernel = partial(kernel, binning=settings.binning)
     # A stream of its own: a metric's chance level does not depend on which others there are.
     rng = np.random.default_rng([settings.seed, crc32(metric.name.encode())])
-    return chance_of(metric.kernel, _pairs(metric, scored), rng=rng)
+    return chance_of(kernel, _pairs(metric, scored), rng=rng)
 
 
 def _why_no_chance(scored: Scored) -> str | None:

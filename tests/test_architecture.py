@@ -31,6 +31,7 @@ ROOMS = (
     "decomposition",
     "murphy",
     "calibration_error",
+    "binned",
     "mean_scores",
     "selective",
     "metrics",

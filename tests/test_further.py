@@ -141,7 +141,7 @@ def test_another_pass_is_said(monkeypatch):
     )
     monkeypatch.setattr("calibkit.further.METRICS", {**METRICS, "peak": another})
     evaluation = ck.evaluate(sample(), metrics="all")
-    assert "Read the array once more: peak." in evaluation.notes
+    assert any(n.startswith("Read the array once more: ") and n.endswith("peak.") for n in evaluation.notes)
     assert evaluation["peak"].value > 4
 
 

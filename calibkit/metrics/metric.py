@@ -6,9 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from calibkit.calibration_error import Norm
-from calibkit.pairs import Pairs, PairView
-from calibkit.predictions import Predictions
-from calibkit.scores import RowScores
+from calibkit.pairs import PairView
 
 Orientation = Literal["larger is better", "smaller is better", "nearer 0 is better", "neither"]
 Kind = Literal["mean", "binned", "bin-free", "decomposition", "ranking", "information"]
@@ -55,6 +53,9 @@ class Metric:
         Title and reading in view positive, where they differ.
     kernel : callable or None
         ``kernel(pairs) -> float``: the metric is computed on request, from one forecast and one outcome a row.
+    takes_binning : bool
+        Whether the kernel is one of bins, ``kernel(pairs, binning)`` or ``whole_kernel(predictions, scores, binning)``:
+        those of the evaluation.
     pair_view : {"top-label", "positive"} or None
         Which pairs the kernel takes; None: those of the evaluation's view.
     whole_kernel : callable or None
@@ -80,9 +81,10 @@ class Metric:
     norm: Norm | None = None
     positive_title: str | None = None
     positive_reading: str | None = None
-    kernel: Callable[[Pairs], float] | None = None
+    kernel: Callable[..., float] | None = None
+    takes_binning: bool = False
     pair_view: PairView | None = None
-    whole_kernel: Callable[[Predictions, RowScores], float] | None = None
+    whole_kernel: Callable[..., float] | None = None
     another_pass: bool = False
     by_chance: bool = False
     undefined: str | None = None

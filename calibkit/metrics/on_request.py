@@ -1,5 +1,6 @@
 """What an evaluation holds when all metrics are asked for, by the question that they answer. Floor 2."""
 
+from calibkit.metrics.binned_errors import BINNED
 from calibkit.metrics.metric import Metric
 from calibkit.selective import (
     area_under_generalized_risk_coverage,
@@ -64,4 +65,4 @@ RANKING = (
     ),
 )
 
-ON_REQUEST = RANKING
+ON_REQUEST = BINNED + RANKING

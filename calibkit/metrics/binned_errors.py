@@ -1,0 +1,97 @@
+"""Relatives of ECE over bins, on request. Floor 2."""
+
+from calibkit.binned import (
+    class_conditional_calibration_error,
+    classwise_calibration_error,
+    debiased_calibration_error,
+    over_confidence_error,
+    sweep_calibration_error,
+    under_confidence_error,
+)
+from calibkit.binned.by_class import classwise_error, conditional_error
+from calibkit.binned.debiased import debiased_rmsce
+from calibkit.binned.directions import over_confidence, under_confidence
+from calibkit.binned.sweep import sweep_error
+from calibkit.metrics.metric import Metric
+
+BINNED = (
+    Metric(
+        name="over_confidence",
+        title="over-confident part",
+        function=over_confidence_error,
+        kind="binned",
+        kernel=over_confidence,
+        takes_binning=True,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Gaps of the bins whose confidence is above their accuracy.",
+        reading="with the next line: ECE",
+        positive_title="part that is too high",
+        by_chance=True,
+    ),
+    Metric(
+        name="under_confidence",
+        title="under-confident part",
+        function=under_confidence_error,
+        kind="binned",
+        kernel=under_confidence,
+        takes_binning=True,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Gaps of the bins whose confidence is below their accuracy.",
+        reading="with the line above: ECE",
+        positive_title="part that is too low",
+        by_chance=True,
+    ),
+    Metric(
+        name="debiased_rmsce",
+        title="debiased RMSCE",
+        function=debiased_calibration_error,
+        kind="binned",
+        kernel=debiased_rmsce,
+        takes_binning=True,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Root mean square gap of the bins, less what noise in their accuracies adds to it.",
+        reading="0 half of the time if calibrated",
+        by_chance=True,
+    ),
+    Metric(
+        name="sweep_ece",
+        title="sweep ECE",
+        function=sweep_calibration_error,
+        kind="binned",
+        kernel=sweep_error,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="ECE over as many quantile bins as keep accuracy rising with confidence.",
+        reading="no number of bins to choose",
+        by_chance=True,
+    ),
+    Metric(
+        name="classwise_ece",
+        title="classwise ECE",
+        function=classwise_calibration_error,
+        kind="binned",
+        whole_kernel=classwise_error,
+        takes_binning=True,
+        another_pass=True,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Mean over classes of the calibration error of P(class) against label = class.",
+        reading="compare for equal k alone",
+    ),
+    Metric(
+        name="class_conditional_ece",
+        title="ECE given the prediction",
+        function=class_conditional_calibration_error,
+        kind="binned",
+        whole_kernel=conditional_error,
+        takes_binning=True,
+        another_pass=True,
+        orientation="smaller is better",
+        bounds=(0.0, 1.0),
+        meaning="Top-label calibration error within each predicted class.",
+        reading="at least ECE; noisy with many k",
+    ),
+)
