@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         top_k_calibration_error,
         under_confidence_error,
     )
+    from calibkit.bracket import Chance
+    from calibkit.by_chance import expected_by_chance
     from calibkit.calibration_error import (
         ReliabilityCurve,
         expected_calibration_error,
@@ -39,8 +41,16 @@ if TYPE_CHECKING:
     )
     from calibkit.evaluation import Evaluation, evaluate
     from calibkit.files import inspect, load, save
+    from calibkit.goodness_of_fit import (
+        CoxCalibration,
+        TestResult,
+        cox_calibration,
+        cumulative_difference_test,
+        hosmer_lemeshow_test,
+        spiegelhalter_test,
+    )
     from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
-    from calibkit.metrics import METRICS
+    from calibkit.metrics import METRICS, TESTS
     from calibkit.murphy import BinnedDecomposition, binned_decomposition
     from calibkit.plots import (
         comparison_figure,
@@ -65,6 +75,8 @@ _ROOM_OF = {
     "BinnedDecomposition": "murphy",
     "CalibkitError": "errors",
     "ClassCalibration": "binned",
+    "Chance": "bracket",
+    "CoxCalibration": "goodness_of_fit",
     "Comparison": "comparison",
     "ConsistencyBand": "corp",
     "CorpCurve": "corp",
@@ -83,6 +95,8 @@ _ROOM_OF = {
     "Predictions": "predictions",
     "ReliabilityCurve": "calibration_error",
     "ShapeError": "errors",
+    "TESTS": "metrics",
+    "TestResult": "goodness_of_fit",
     "Temperature": "recalibration",
     "accuracy": "mean_scores",
     "area_under_generalized_risk_coverage": "selective",
@@ -96,13 +110,17 @@ _ROOM_OF = {
     "comparison_figure": "plots",
     "confidence_auroc": "selective",
     "corp_curve": "corp",
+    "cox_calibration": "goodness_of_fit",
     "cross_fit_temperature": "recalibration",
     "debiased_calibration_error": "binned",
+    "cumulative_difference_test": "goodness_of_fit",
     "decompose": "decomposition",
     "evaluate": "evaluation",
     "excess_area_under_risk_coverage": "selective",
+    "expected_by_chance": "by_chance",
     "expected_calibration_error": "calibration_error",
     "fit_temperature": "recalibration",
+    "hosmer_lemeshow_test": "goodness_of_fit",
     "inspect": "files",
     "load": "files",
     "mean_confidence": "mean_scores",
@@ -117,6 +135,7 @@ _ROOM_OF = {
     "sweep_calibration_error": "binned",
     "top_k_calibration_error": "binned",
     "under_confidence_error": "binned",
+    "spiegelhalter_test": "goodness_of_fit",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
@@ -164,6 +183,16 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "Decomposition",
     "binned_decomposition",
     "BinnedDecomposition",
+    # tests of calibration
+    "expected_by_chance",
+    "Chance",
+    "cumulative_difference_test",
+    "spiegelhalter_test",
+    "hosmer_lemeshow_test",
+    "cox_calibration",
+    "CoxCalibration",
+    "TestResult",
+    "TESTS",
     # temperature scaling
     "fit_temperature",
     "cross_fit_temperature",

@@ -17,6 +17,7 @@ from calibkit.predictions import Predictions
 from calibkit.views import View, score_and_bin
 
 Norm = Literal["l1", "l2", "max"]
+NORMS: tuple[Norm, ...] = ("l1", "l2", "max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -174,7 +175,7 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 0, 1], probs, n_bins=5), 4)
     0.15
     """
-    check_choice(norm, tuple(_ERRORS), option="norm")
+    check_choice(norm, NORMS, option="norm")
     predictions = Predictions.from_probs(labels, probs, weights=weights)
     if convention is not None:
         _check_alone(view=view, weights=weights, binning=binning, norm=norm, edges=edges)

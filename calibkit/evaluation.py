@@ -10,6 +10,7 @@ from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, chance
 from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
 from calibkit.further import further
+from calibkit.goodness_of_fit import TestResult
 from calibkit.intervals import MeanInterval, mean_interval, units_of, wilson_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
@@ -61,6 +62,8 @@ class Evaluation:
         What a careful reader should know.
     by_chance : Mapping of str to Chance
         What a calibrated model would show of metrics on request that chance alone makes large.
+    tests : Mapping of str to TestResult
+        Tests of calibration, on request.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Evaluation:
     verdict: str | None
     notes: tuple[str, ...]
     by_chance: Mapping[str, Chance] = field(default_factory=dict)
+    tests: Mapping[str, TestResult] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> Estimate:
         """The estimate of one metric; a KeyError says why an absent one is absent."""
@@ -97,8 +101,9 @@ class Evaluation:
             "metrics": {name: estimate_dict(estimate) for name, estimate in self.metrics.items()},
             "absent": dict(self.absent),
             "reliability": self.reliability.to_dict(),
-            "chance": None if self.chance is None else _chance_dict(self.chance),
-            "by_chance": {name: _chance_dict(chance) for name, chance in self.by_chance.items()},
+            "chance": None if self.chance is None else _plain(self.chance, CHANCE),
+            "by_chance": {name: _plain(chance, CHANCE) for name, chance in self.by_chance.items()},
+            "tests": {name: _plain(test, TEST) for name, test in self.tests.items()},
             "verdict": self.verdict,
             "notes": list(self.notes),
         }
@@ -113,6 +118,7 @@ class Evaluation:
 # Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.
 FEW_UNITS = 2
 CHANCE = ("mean", "p95", "p_value")
+TEST = ("statistic", "statistic_over_sigma", "p_value", "degrees_of_freedom")
 
 
 def _curve(scored: Scored, settings: Settings) -> ReliabilityCurve:
@@ -130,11 +136,12 @@ def _curve(scored: Scored, settings: Settings) -> ReliabilityCurve:
 
 def estimate_dict(estimate: Estimate) -> dict[str, Any]:
     """An estimate as plain JSON."""
-    return {key: plain_number(getattr(estimate, key)) for key in ("value", "low", "high")}
+    return _plain(estimate, ("value", "low", "high"))
 
 
-def _chance_dict(chance: Chance) -> dict[str, Any]:
-    return {key: plain_number(getattr(chance, key)) for key in CHANCE}
+def _plain(result: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Some numbers of a small result as plain JSON."""
+    return {key: plain_number(getattr(result, key)) for key in keys}
 
 
 @np.errstate(under="ignore")  # a probability too small for a float is 0, whatever the caller's error state
@@ -174,7 +181,8 @@ def evaluate(
         Threads of the pass; by default CALIBKIT_THREADS or all cores.
     metrics : {"standard", "all"}, default "standard"
         Whether to add every metric of the registry that is computed on request (docs/estimators.md): most of them
-        from the vectors that the pass gave, and the notes say which read the array once more.
+        from the vectors that the pass gave, and the notes say which read the array once more; and every test of
+        calibration.
 
     Returns
     -------
@@ -257,6 +265,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         reliability=_curve(scored, settings),
         chance=null,
         by_chance=more.by_chance,
+        tests=more.tests,
         verdict=verdict,
         notes=tuple(dict.fromkeys((*notes, *_absent_note(absent)))),
     )

@@ -8,23 +8,22 @@ from zlib import crc32
 import numpy as np
 
 from calibkit.bracket import Chance
-from calibkit.by_chance import chance_of
+from calibkit.by_chance import chance_of, error_by_chance
 from calibkit.errors import CalibkitError
-from calibkit.metrics import METRICS, Metric
+from calibkit.goodness_of_fit import TestResult
+from calibkit.metrics import METRICS, TESTS, Metric
 from calibkit.one_pass import Scored, Settings
 from calibkit.pairs import Pairs
 from calibkit.results import Estimate
 
-# Rows up to which a metric is drawn anew for its chance level: above, 200 draws take minutes.
-MANY_ROWS = 50_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Further:
-    """Metrics beyond the standard table, their chance levels, why some are absent, and what to know."""
+    """Metrics beyond the standard table, their chance levels, tests, why some are absent, and what to know."""
 
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     by_chance: Mapping[str, Chance] = field(default_factory=dict)
+    tests: Mapping[str, TestResult] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -42,9 +41,13 @@ def further(scored: Scored, settings: Settings) -> Further:
         except CalibkitError as undefined:  # the rows were checked by the pass: these cannot give this metric
             absent[metric.name] = str(undefined)
     there = [metric for metric in asked if metric.name in values]
-    by_chance = {m.name: _chance(m, scored, settings) for m in there if m.by_chance and _why_no_chance(scored) is None}
+    independent = scored.predictions.groups is None
     return Further(
-        metrics=values, by_chance=by_chance, absent=absent, notes=tuple(_notes(there, values, absent, scored))
+        metrics=values,
+        by_chance=dict(_chances(there, scored, settings)) if independent else {},
+        tests={name: test.kernel(scored.pairs) for name, test in TESTS.items()} if independent else {},
+        absent=absent,
+        notes=tuple(_notes(there, values, absent, scored)),
     )
 
 
@@ -60,23 +63,26 @@ def _pairs(metric: Metric, scored: Scored) -> Pairs:
     return scored.pairs if metric.pair_view is None else scored.pairs_in(metric.pair_view)
 
 
-def _chance(metric: Metric, scored: Scored, settings: Settings) -> Chance:
-    kernel = metric.kernel
-    assert kernel is not None  # pairs alone can be drawn anew
-    if metric.takes_binning:
-        kernel = partial(kernel, binning=settings.binning)
-    # A stream of its own: a metric's chance level does not depend on which others there are.
-    rng = np.random.default_rng([settings.seed, crc32(metric.name.encode())])
-    return chance_of(kernel, _pairs(metric, scored), rng=rng)
+def _chances(there: list[Metric], scored: Scored, settings: Settings) -> Iterator[tuple[str, Chance]]:
+    """What a calibrated model would show: of RMSCE and MCE, where a row has one pair, and of metrics on request."""
 
+    def stream(metric: Metric) -> np.random.Generator:
+        # A stream of its own: a metric's chance level does not depend on which others there are.
+        return np.random.default_rng([settings.seed, crc32(metric.name.encode())])
 
-def _why_no_chance(scored: Scored) -> str | None:
-    """Why no chance level is shown."""
-    if scored.predictions.groups is not None:
-        return "rows of a group are dependent"
-    if len(scored.predictions) > MANY_ROWS:
-        return f"drawing more than {MANY_ROWS:,} rows anew takes long"
-    return None
+    if scored.view in ("top-label", "positive"):
+        for name in ("rmsce", "mce"):
+            norm = METRICS[name].norm
+            assert norm is not None
+            yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(METRICS[name]))
+    for metric in there:
+        if metric.by_chance:
+            kernel = metric.kernel
+            assert kernel is not None  # pairs alone can be drawn anew
+            if metric.takes_binning:
+                kernel = partial(kernel, binning=settings.binning)
+            draw = metric.chance_kernel or partial(chance_of, kernel)
+            yield metric.name, draw(_pairs(metric, scored), rng=stream(metric))
 
 
 def _notes(
@@ -90,7 +96,5 @@ def _notes(
     again = [metric.title for metric in there if metric.another_pass]
     if again:
         yield f"Read the array once more: {', '.join(again)}."
-    why = _why_no_chance(scored)
-    drawn = [metric.title for metric in there if metric.by_chance]
-    if drawn and why is not None:
-        yield f"No chance level of {', '.join(drawn)}: {why}."
+    if scored.predictions.groups is not None:
+        yield "No tests of calibration and no chance levels: rows of a group are dependent."

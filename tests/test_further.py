@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import calibkit as ck
-from calibkit import further, metrics, one_pass, views
+from calibkit import metrics, one_pass, views
 from calibkit.metrics import METRICS, QUESTIONS, Metric
 from calibkit.pairs import read_pairs
-from calibkit.render import evaluation_text, evaluations_text, markdown
+from calibkit.render import evaluation_text, evaluations_text, format_number, markdown
 
 ON_REQUEST = [metric for metric in METRICS.values() if metric.on_request]
 FROM_PAIRS = [metric for metric in ON_REQUEST if metric.kernel is not None]
@@ -43,6 +43,7 @@ def gap_squared(monkeypatch):
     larger = {**METRICS, metric.name: metric}
     monkeypatch.setattr("calibkit.further.METRICS", larger)
     monkeypatch.setattr("calibkit.render.tables.METRICS", larger)
+    monkeypatch.setattr("calibkit.render.further.METRICS", larger)
     return metric
 
 
@@ -87,22 +88,20 @@ def test_a_calibration_error_stands_beside_what_chance_shows():
     assert null.p95 == pytest.approx(0.0024 * 3.84, rel=0.4)  # chi-square of one degree of freedom
     assert 0.01 < null.p_value < 0.1  # the gap is 2.04 standard errors
     assert "squared gap" in str(evaluation)
-    assert f"calibrated: {null.mean:.6f}"[:20] in str(evaluation)
+    assert f"chance {format_number(null.mean)}, 95% {format_number(null.p95)}, p = 0.0" in str(evaluation)
+    assert "Chance: what a calibrated model" in str(evaluation)
     again = ck.evaluate(ck.Predictions.from_probs(labels, probs, name="net"), metrics="all")
     assert again == evaluation
     assert ck.evaluate(ck.Predictions.from_probs(labels, probs), metrics="all", rng=1).by_chance["gap_squared"] != null
     assert json.loads(json.dumps(evaluation.to_dict()))["by_chance"]["gap_squared"]["p95"] == null.p95
 
 
-def test_no_chance_level_of_dependent_or_too_many_rows(gap_squared, monkeypatch):
+def test_no_chance_level_of_dependent_rows(gap_squared):
     grouped = ck.evaluate(sample(groups=np.arange(300) // 10), metrics="all")
     assert gap_squared.name in grouped.metrics
     assert gap_squared.name not in grouped.by_chance
-    assert any(note.startswith("No chance level of") and "dependent" in note for note in grouped.notes)
-    monkeypatch.setattr(further, "MANY_ROWS", 299)
-    many = ck.evaluate(sample(), metrics="all")
-    assert not many.by_chance
-    assert any("drawing more than 299 rows anew takes long" in note for note in many.notes)
+    assert not grouped.tests
+    assert "No tests of calibration and no chance levels: rows of a group are dependent." in grouped.notes
 
 
 def test_what_rows_cannot_give_is_absent_with_the_reason():

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from calibkit.bracket import Chance
 from calibkit.calibration_error import Norm
 from calibkit.pairs import PairView
 
 Orientation = Literal["larger is better", "smaller is better", "nearer 0 is better", "neither"]
-Kind = Literal["mean", "binned", "bin-free", "decomposition", "ranking", "information"]
+Kind = Literal["mean", "binned", "bin-free", "decomposition", "recalibration", "ranking", "information"]
 
 QUESTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -17,8 +18,10 @@ QUESTIONS: Mapping[str, str] = MappingProxyType(
         "binned": "how far are they from the truth, bin by bin",
         "bin-free": "how far are they from the truth, whatever the bins",
         "decomposition": "how much of a score is miscalibration",
+        "recalibration": "which shift and stretch of the log-odds would repair them",
         "ranking": "does confidence tell right answers from wrong ones",
         "information": "how sure are they, and what do they add to the class shares",
+        "test": "could a calibrated model show this",
     }
 )
 
@@ -37,8 +40,9 @@ class Metric:
         ``function(labels, probs, *, weights=None) -> float``, the public definition.
     kind : str
         Which of the `QUESTIONS` it answers: "mean" is a mean of one score per row, "binned" a function of bin tables,
-        "bin-free" a calibration error without bins, "decomposition" a term of a score, "ranking" a function of the
-        order of the rows by confidence, "information" one of whole probability vectors.
+        "bin-free" a calibration error without bins, "decomposition" a term of a score, "recalibration" a parameter of
+        what would repair the forecasts, "ranking" a function of the order of the rows by confidence, "information" one
+        of whole probability vectors.
     orientation : str
         Which direction is better.
     bounds : tuple of float
@@ -66,6 +70,8 @@ class Metric:
     by_chance : bool
         Whether chance alone makes it larger than its best value: it is shown beside what a calibrated model with these
         forecasts would show.
+    chance_kernel : callable or None
+        ``chance_kernel(pairs, rng=rng) -> Chance``: a faster way to it than to run the kernel on drawn outcomes.
     undefined : str or None
         Where it is NaN although there are rows, if anywhere.
     """
@@ -87,6 +93,7 @@ class Metric:
     whole_kernel: Callable[..., float] | None = None
     another_pass: bool = False
     by_chance: bool = False
+    chance_kernel: Callable[..., Chance] | None = None
     undefined: str | None = None
 
     @property

@@ -1,7 +1,13 @@
 """What an evaluation holds when all metrics are asked for, by the question that they answer. Floor 2."""
 
+from functools import partial
+
+from numpy.typing import ArrayLike
+
+from calibkit.goodness_of_fit import cox_calibration, cox_of
 from calibkit.metrics.binned_errors import BINNED
 from calibkit.metrics.metric import Metric
+from calibkit.pairs import Pairs
 from calibkit.selective import (
     area_under_generalized_risk_coverage,
     area_under_risk_coverage,
@@ -65,4 +71,43 @@ RANKING = (
     ),
 )
 
-ON_REQUEST = BINNED + RANKING
+
+def _cox(parameter: str, labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike | None = None) -> float:
+    """One number of `cox_calibration`."""
+    return float(getattr(cox_calibration(labels, probs, weights=weights), parameter))
+
+
+def _cox_of(parameter: str, pairs: Pairs) -> float:
+    return float(getattr(cox_of(pairs), parameter))
+
+
+_NO_FIT = "a forecast of 0 or 1 came out otherwise, or the outcomes do not tell it"
+
+RECALIBRATION = (
+    Metric(
+        name="cox_slope",
+        title="Cox slope",
+        function=partial(_cox, "slope"),
+        kind="recalibration",
+        kernel=partial(_cox_of, "slope"),
+        orientation="neither",
+        bounds=(float("-inf"), float("inf")),
+        meaning="Slope of the outcomes' log-odds on the forecasts': below 1 the forecasts are too extreme.",
+        reading="1; below: too extreme, above: timid",
+        undefined=_NO_FIT,
+    ),
+    Metric(
+        name="calibration_in_the_large",
+        title="shift of log-odds",
+        function=partial(_cox, "calibration_in_the_large"),
+        kind="recalibration",
+        kernel=partial(_cox_of, "calibration_in_the_large"),
+        orientation="nearer 0 is better",
+        bounds=(float("-inf"), float("inf")),
+        meaning="Calibration-in-the-large: the shift of the log-odds at which as much is forecast as happens.",
+        reading="0; below: too high on average",
+        undefined=_NO_FIT,
+    ),
+)
+
+ON_REQUEST = (*BINNED, *RANKING, *RECALIBRATION)

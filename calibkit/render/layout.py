@@ -4,18 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from calibkit.render.document import Block, Document, Heading, Passage
+from calibkit.render.further import further_blocks
 from calibkit.render.names import SENTENCE_LENGTH, sanitise
 from calibkit.render.numbers import format_interval, format_number
-from calibkit.render.tables import (
-    Columns,
-    Result,
-    difference_table,
-    estimate_parts,
-    evaluation_table,
-    further_table,
-    questions,
-    side_by_side,
-)
+from calibkit.render.tables import Result, difference_table, estimate_parts, evaluation_table, side_by_side
 
 
 def evaluation_document(result: Result) -> Document:
@@ -23,7 +15,7 @@ def evaluation_document(result: Result) -> Document:
     return (
         Heading(title=sanitise(result["name"]), detail=_size(result)),
         evaluation_table(result),
-        *_further([("", result)]),
+        *further_blocks([("", result)]),
         *_passages([result]),
     )
 
@@ -34,7 +26,7 @@ def evaluations_document(results: Sequence[Result]) -> Document:
         return evaluation_document(results[0])
     columns = [(sanitise(result["name"]), result) for result in results]
     heading = Heading(title=f"{len(results)} evaluations", detail="each of its own rows")
-    return heading, side_by_side(columns, sizes=True), *_further(columns), *_passages(results)
+    return heading, side_by_side(columns, sizes=True), *further_blocks(columns), *_passages(results)
 
 
 def comparison_document(result: Result) -> Document:
@@ -137,16 +129,6 @@ def _split_lines(result: Result) -> Iterator[str]:
             f"{minus}: {format_number(total['value'], signed=True)} = {removed} that one temperature removes, "
             f"and {left} that it leaves{percent}."
         )
-
-
-def _further(columns: Columns) -> Iterator[Block]:
-    """What was asked for beyond the standard table, and which of it answers which question."""
-    results = [result for _, result in columns]
-    table = further_table(columns)
-    if table is not None:
-        yield Heading(title="Beyond the table", level=2)
-        yield table
-        yield Passage(label="Which answers what", items=questions(results))
 
 
 def _passages(results: Sequence[Result]) -> Iterator[Passage]:
