@@ -76,12 +76,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     """What run.json holds, of a folder that has one: it is written last."""
     name = shown(str(folder))
     if not (folder / RECORD).is_file():
-        begun = any((folder / file).exists() for file in (WEIGHTS, RESUME))
-        what = "holds a run that was not finished" if begun else "is a folder, but no run of calibkit train"
-        raise InputFormatError(
-            f"{name}: {what}: it has no {RECORD}, which is written last. Give a complete run folder, a file of "
-            "predictions, or weights with what makes their network."
-        )
+        what = f"is a folder without {RECORD}, which calibkit train writes last; give a complete run folder"
+        if any((folder / file).exists() for file in (WEIGHTS, RESUME)):
+            what = (
+                f"has no {RECORD}, so it is a run that was not finished, or a checkpoint of fit; give its {WEIGHTS} "
+                "with what makes the network"
+            )
+        raise InputFormatError(f"{name}: {what}, or a file of predictions.")
     with open_source(folder / RECORD) as source:
         try:
             record = strict_json(source.file.read())

@@ -242,7 +242,7 @@ ON_ROWS = ("--model", "nets:small", "--data", "nets:test")
         ((*WEIGHTS, *ON_ROWS, "--calibrate-on", "nets:test"), 4, "the calibration rows are the evaluated rows"),
         ((*WEIGHTS, "--model", "nets:small", "--data", "nets:jumpy"), 4, "b.pt: the inputs that nets:jumpy gave"),
         ((*WEIGHTS, "--model", "nets:wide", "--data", "nets:test"), 4, "it is of another architecture"),
-        (("a.safetensors", "half", *ON_ROWS), 4, "half: holds a run that was not finished"),
+        (("a.safetensors", "half", *ON_ROWS), 4, "half: has no run.json, so it is a run that was not finished"),
         (("half", "half"), 4, "half: is a folder without run.json"),
         (("half", "--batch-size", "3"), 2, "are for the rows of --data, which is not given"),
         (("half", *ON_ROWS), 2, "--model is given, but no FILE holds weights"),

@@ -288,9 +288,9 @@ def test_a_run_that_was_not_finished(run, tmp_path):
     half = tmp_path / "half"
     shutil.copytree(run, half)
     (half / "run.json").unlink()
-    with pytest.raises(InputFormatError, match=r"half: holds a run that was not finished: it has no run\.json"):
+    with pytest.raises(InputFormatError, match=r"half: has no run\.json, so it is a run that was not finished"):
         predict_checkpoint(half, data="digits")
-    with pytest.raises(InputFormatError, match="is a folder, but no run of calibkit train"):
+    with pytest.raises(InputFormatError, match=r"is a folder without run\.json"):
         predict_checkpoint(tmp_path, data="digits")
     shutil.copy(run / "run.json", half)
     (half / "weights.safetensors").unlink()

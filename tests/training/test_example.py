@@ -1,6 +1,9 @@
-"""The example for users with a loop of their own runs as it stands."""
+"""The examples for users with a loop, and with networks, of their own run as they stand."""
 
+import json
+import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,27 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert "under-confident before scaling" in printed
     assert load("smoothed.npz") == names["smoothed"]
     assert names["temperature"].value == pytest.approx(0.4, abs=0.15)
+
+
+CHECKPOINTS = EXAMPLE.with_name("transformers_checkpoints.py")
+
+
+@pytest.mark.parametrize("library", ["as it is", "absent"])
+def test_checkpoints_whose_network_gives_an_object_with_logits(
+    tmp_path, monkeypatch, capsys, user_module, run_command, library
+):
+    """With transformers where it is installed, and on the stand-in; by the script and by its command."""
+    if library == "absent":
+        monkeypatch.setitem(sys.modules, "transformers", None)
+    user_module(CHECKPOINTS.read_text(), "transformers_checkpoints")
+    runpy.run_path(str(CHECKPOINTS), run_name="__main__")
+    assert "Verdict" in capsys.readouterr().out
+    command = " ".join(
+        re.search(r"^    (calibkit compare .*?)\n\"\"\"", CHECKPOINTS.read_text(), re.M | re.S)[1].split("\\\n")
+    )
+    found = json.loads(run_command(*command.split()[1:], "--json"))
+    assert list(found["models"]) == ["hard", "smooth"]
+    assert found["models"]["hard"]["n"] == 800
+    assert found["temperature"]["hard"]["source"].startswith("fitted on")
+    assert found["models"]["smooth"]["metrics"]["accuracy"]["value"] > 0.5  # chance gives .25
+    assert (tmp_path / "hard.safetensors").is_file()
