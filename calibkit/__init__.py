@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         hosmer_lemeshow_test,
         spiegelhalter_test,
     )
+    from calibkit.information import log_skill_score, predictive_entropy
     from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
     from calibkit.metrics import METRICS, TESTS
     from calibkit.murphy import BinnedDecomposition, binned_decomposition
@@ -123,11 +124,13 @@ _ROOM_OF = {
     "hosmer_lemeshow_test": "goodness_of_fit",
     "inspect": "files",
     "load": "files",
+    "log_skill_score": "information",
     "mean_confidence": "mean_scores",
     "negative_log_likelihood": "mean_scores",
     "over_confidence_error": "binned",
     "plot_comparison": "plots",
     "plot_reliability": "plots",
+    "predictive_entropy": "information",
     "reliability_curve": "calibration_error",
     "reliability_figure": "plots",
     "save": "files",
@@ -170,6 +173,9 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "ClassCalibration",
     "class_conditional_calibration_error",
     "top_k_calibration_error",
+    # whole probability vectors
+    "predictive_entropy",
+    "log_skill_score",
     # does confidence rank answers
     "area_under_risk_coverage",
     "excess_area_under_risk_coverage",

@@ -34,6 +34,7 @@ ROOMS = (
     "by_chance",
     "mean_scores",
     "selective",
+    "information",
     "goodness_of_fit",
     "metrics",
     "recalibration",

@@ -5,6 +5,7 @@ from functools import partial
 from numpy.typing import ArrayLike
 
 from calibkit.goodness_of_fit import cox_calibration, cox_of
+from calibkit.information import entropy_of, log_skill_score, predictive_entropy, skill_of
 from calibkit.metrics.binned_errors import BINNED
 from calibkit.metrics.metric import Metric
 from calibkit.pairs import Pairs
@@ -110,4 +111,31 @@ RECALIBRATION = (
     ),
 )
 
-ON_REQUEST = (*BINNED, *RANKING, *RECALIBRATION)
+INFORMATION = (
+    Metric(
+        name="predictive_entropy",
+        title="predictive entropy",
+        function=predictive_entropy,
+        kind="information",
+        whole_kernel=entropy_of,
+        another_pass=True,
+        orientation="neither",
+        bounds=(0.0, float("inf")),
+        meaning="Mean entropy of the forecasts in nats: the NLL that calibrated ones would expect.",
+        reading="nats; calibrated: equals NLL",
+    ),
+    Metric(
+        name="log_skill",
+        title="log score skill",
+        function=log_skill_score,
+        kind="information",
+        whole_kernel=skill_of,
+        orientation="larger is better",
+        bounds=(float("-inf"), 1.0),
+        meaning="Share of the class shares' NLL that the forecasts remove.",
+        reading="0: as good as the class shares",
+        undefined="every label is of one class",
+    ),
+)
+
+ON_REQUEST = (*BINNED, *RANKING, *RECALIBRATION, *INFORMATION)
