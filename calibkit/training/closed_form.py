@@ -68,8 +68,10 @@ class _ClosedForm(torch.autograd.Function):
         """Losses of the rows."""
         dtype = loss_dtype(logits)
         losses = logits.new_empty(targets.kept.shape, dtype=dtype)
+        wide, room = _Room(dtype), _Room(dtype)
         for block in _blocks(logits):
-            log_p = torch.log_softmax(logits[_with_classes(block)], dim=1, dtype=dtype)
+            x = wide.widened(logits[_with_classes(block)])
+            log_p = torch.log_softmax(x, dim=1, out=room.like(x))
             losses[block] = _weigh(log_p, _part(targets, block), rule)
         return losses.masked_fill_(~targets.kept, 0.0) if targets.some_ignored else losses
 
@@ -89,11 +91,34 @@ class _ClosedForm(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: this gradient is to be differentiated
             rows = plain_rows(logits, targets, ctx.rule)
             return *torch.autograd.grad(rows, logits, upstream[0], create_graph=True), None, None
-        gradient = torch.empty_like(logits)
+        gradient, dtype = torch.empty_like(logits), loss_dtype(logits)
+        wide, room = _Room(dtype), _Room(dtype)
         for block in _blocks(logits):
             here = _with_classes(block)
-            _write_gradient(gradient[here], logits[here], _part(targets, block), ctx.rule, upstream[0][block])
+            x, out = wide.widened(logits[here]), gradient[here]
+            p = torch.softmax(x, dim=1, out=out if out.dtype == dtype else room.like(x))
+            _subtract_targets(p, _part(targets, block), ctx.rule, upstream[0][block])
+            if p is not out:
+                out.copy_(p)
         return gradient, None, None
+
+
+class _Room:
+    """Memory for one block after the other: on a CPU, taking fresh memory costs more time than filling it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.flat: Tensor | None = None
+
+    def like(self, block: Tensor) -> Tensor:
+        """Uninitialised, of the shape of a block; no block is larger than the first."""
+        if self.flat is None:
+            self.flat = torch.empty(block.numel(), dtype=self.dtype, device=block.device)
+        return self.flat[: block.numel()].view(block.shape)
+
+    def widened(self, block: Tensor) -> Tensor:
+        """The block in the dtype of the loss: itself, or a copy here."""
+        return block if block.dtype == self.dtype else self.like(block).copy_(block)
 
 
 def _weigh(log_p: Tensor, targets: Targets, rule: Rule) -> Tensor:
@@ -108,13 +133,10 @@ def _weigh(log_p: Tensor, targets: Targets, rule: Rule) -> Tensor:
     return losses - rule.share * log_p.sum(dim=1) if rule.share else losses
 
 
-def _write_gradient(out: Tensor, logits: Tensor, targets: Targets, rule: Rule, upstream: Tensor) -> None:
-    """``upstream ((sum_c on_c t_c + share_c) p - on t - share)``: softmax minus smoothed target, without weights."""
-    dtype = loss_dtype(logits)
-    p = out if out.dtype == dtype else torch.empty_like(out, dtype=dtype)
-    torch.softmax(logits, dim=1, dtype=dtype, out=p)
+def _subtract_targets(p: Tensor, targets: Targets, rule: Rule, upstream: Tensor) -> None:
+    """In place ``upstream ((sum_c on_c t_c + share_c) p - on t - share)``: softmax minus target, without weights."""
     scale = _scale(upstream)
-    mass = _mass(rule, targets, dtype)
+    mass = _mass(rule, targets, p.dtype)
     total = mass if targets.soft is None else mass.sum(dim=1, keepdim=True)
     # No addcmul: with one factor a row it is several times as slow as two operations.
     p.mul_((total + rule.shares(p.shape[1])) * scale)
@@ -126,8 +148,6 @@ def _write_gradient(out: Tensor, logits: Tensor, targets: Targets, rule: Rule, u
         p.sub_(mass * scale)
     if targets.some_ignored:
         p.masked_fill_(~targets.kept.unsqueeze(1), 0.0)
-    if p is not out:
-        out.copy_(p)
 
 
 def _scale(upstream: Tensor) -> Tensor:
