@@ -26,6 +26,7 @@ check: .venv/dev.installed
 bench: .venv/bench.installed
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.loss
 
 # The peers' own numbers against convention=, in an environment of their own: they bring many packages along.
 parity: .venv-parity/installed

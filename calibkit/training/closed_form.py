@@ -140,7 +140,10 @@ def _subtract_targets(p: Tensor, targets: Targets, rule: Rule, upstream: Tensor)
     total = mass if targets.soft is None else mass.sum(dim=1, keepdim=True)
     # No addcmul: with one factor a row it is several times as slow as two operations.
     p.mul_((total + rule.shares(p.shape[1])) * scale)
-    p.sub_((_along(rule.share, p) if isinstance(rule.share, Tensor) else rule.share) * scale)
+    if isinstance(rule.share, Tensor):
+        p.sub_(_along(rule.share, p) * scale)
+    elif rule.share:
+        p.sub_(rule.share * scale)
     if targets.labels is not None:
         index = targets.labels.unsqueeze(1)
         p.scatter_add_(1, index, (-mass * scale).expand(index.shape))

@@ -1,6 +1,6 @@
 """Label smoothing: cross-entropy against a target that keeps 1 - e and spreads e over the classes. Annex: training."""
 
-import torch
+import torch  # noqa: F401 - for the examples
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -244,10 +244,3 @@ def _row_weights(losses: Tensor, targets: Targets, weight: Tensor | None) -> Ten
     if weight is None or targets.labels is None:
         return targets.kept.to(losses.dtype)
     return weight.to(losses)[targets.labels] * targets.kept
-
-
-def smoothed_row_losses(logits: Tensor, labels: Tensor, *, smoothing: float) -> Tensor:
-    """Loss of each row (n,), of checked logits (n, k) and labels (n,) none of which is ignored."""
-    kept = torch.ones_like(labels, dtype=torch.bool)
-    targets = Targets(labels=labels, soft=None, kept=kept, some_ignored=False)
-    return smoothed_rows(logits, targets, smoothing_rule(logits, smoothing=smoothing))

@@ -77,17 +77,6 @@ def check_float_logits(logits: Tensor) -> None:
         raise InputFormatError(f"logits has dtype {_dtype(logits)}; expected floats, the network's output.")
 
 
-def check_logits(logits: Tensor) -> Tensor:
-    """Return logits (n, k) as float32, or as float64 if they are."""
-    check_logit_form(logits)
-    if logits.ndim > 2:
-        raise ShapeError(
-            f"logits has shape {tuple(logits.shape)}; expected (n, k). For classes in axis 1, pass "
-            "logits.movedim(1, -1).flatten(0, -2) and labels.flatten()."
-        )
-    return widen(logits)
-
-
 def widen(x: Tensor) -> Tensor:
     """Float32 for half precisions; float32 and float64 as they are."""
     return x.to(loss_dtype(x))
@@ -156,16 +145,6 @@ def _check_probabilities(targets: Tensor) -> None:
             f"targets row {place(row, bad)}: value is {float(targets.flatten()[row]):.6g} ({int(bad.sum()):,} of "
             f"{bad.numel():,} values); expected the probability of class 1, in [0, 1]."
         )
-
-
-def check_labels(labels: Tensor, *, n_classes: int, n_rows: int, ignore_index: int | None) -> tuple[Tensor, Tensor]:
-    """Return int64 labels (n,) with class 0 in ignored rows, and which rows count."""
-    _check_tensor(labels)
-    form = torch.Size((n_rows, n_classes))
-    _check_whole(labels, form, soft=False)
-    _check_shape(labels, form)
-    codes, kept, _ = _codes(labels, n_classes=n_classes, ignore_index=ignore_index)
-    return codes, kept
 
 
 def _check_tensor(targets: Tensor) -> None:

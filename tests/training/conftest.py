@@ -1,5 +1,6 @@
 """Every test of training runs on one CPU thread: small tensors gain nothing from more, and busy machines lose."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,8 @@ def one_thread() -> Iterator[None]:
 def no_compiled_code() -> Iterator[None]:
     """torch.compile refuses one function for more than 8 kinds of caller, and tests of one process add up."""
     yield
-    torch.compiler.reset()
+    if "torch._dynamo" in sys.modules:  # loading it only to reset it takes seconds
+        torch.compiler.reset()
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])

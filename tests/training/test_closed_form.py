@@ -116,6 +116,23 @@ def test_half_precisions_are_rounded_once(dtype, kind, device):
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("soft", [False, True])
+def test_logits_that_are_not_contiguous(dtype, soft, device):
+    logits, targets = batch((2, 5, 3, 4), dtype, device=device)
+    targets = 0.7 * torch.nn.functional.one_hot(targets, 5).movedim(-1, 1).float() + 0.06 if soft else targets
+    loss = LabelSmoothingCrossEntropy(0.1, weight=WEIGHT, reduction="none")
+    value, gradient = losses_and_gradient(loss, logits, targets)
+    last = logits.contiguous(memory_format=torch.channels_last)
+    turned = logits.transpose(2, 3).contiguous().transpose(2, 3)
+    for other in (last, turned, logits.repeat(1, 1, 1, 2)[..., :4]):
+        assert not other.is_contiguous()
+        its_value, its_gradient = losses_and_gradient(loss, other, targets)
+        torch.testing.assert_close(its_value, value)
+        torch.testing.assert_close(its_gradient, gradient)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_autocast_does_not_lower_the_precision(device):
     logits, labels = batch((23, 5), torch.float32, device=device)
     loss = LabelSmoothingCrossEntropy(0.1, weight=WEIGHT, prior=PRIOR, reduction="none").to(device)
