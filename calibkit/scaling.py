@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.errors import DataError, OptionError
 from calibkit.one_pass import Settings
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
+from calibkit.same_rows import hold_the_same_rows
 
 FOLDS = 5
 
@@ -82,25 +79,8 @@ def _check_calibration_rows(rows: Predictions, model: Predictions, name: str) ->
             f"{name}: the calibration rows have {rows.n_classes} classes and the evaluated rows have "
             f"{model.n_classes}. Give calibration rows of the same model."
         )
-    if _hold_the_same_rows(rows, model):
+    if hold_the_same_rows(rows, model):
         raise DataError(
-            f"{name}: the calibration rows are the evaluated rows. Give other rows, or leave calibrate_on out: "
-            "temperatures are then cross-fitted."
+            f"{name}: the calibration rows are the evaluated rows, or most of them. Give other rows, or leave "
+            "calibrate_on out: temperatures are then cross-fitted."
         )
-
-
-def _hold_the_same_rows(one: Predictions, other: Predictions) -> bool:
-    """Whether two models hold the same labels and forecasts, in whatever order."""
-    if one.kind != other.kind or one.values.shape != other.values.shape or len(one) == 0:
-        return False
-    return all(np.array_equal(a, b) for a, b in zip(_sorted_rows(one), _sorted_rows(other), strict=True))
-
-
-def _sorted_rows(model: Predictions) -> tuple[NDArray[Any], ...]:
-    """Label, first and last value of each row, sorted: enough to know rows by, without a copy of the matrix."""
-    labels = model.correct if model.labels is None else model.labels
-    assert labels is not None  # every kind has one of them
-    values = model.values
-    columns = (labels, values) if values.ndim == 1 else (labels, values[:, 0], values[:, -1])
-    order = np.lexsort(columns)
-    return tuple(column[order] for column in columns)

@@ -17,6 +17,7 @@ ROOMS = (
     "_numerics",
     "_intake",
     "predictions",
+    "same_rows",
     "scores",
     "binning",
     "intervals",

@@ -122,8 +122,9 @@ def test_an_infinite_log_score_is_not_split():
 
 def test_few_calibration_rows_are_noted():
     small = {name: model.take(np.arange(50)) for name, model in MODELS.items()}
-    notes = ck.compare(MODELS, calibrate_on=small).notes
-    assert any("50 calibration rows for 600 test rows" in note for note in notes)
+    tested = {name: model.take(np.arange(50, 600)) for name, model in MODELS.items()}
+    notes = ck.compare(tested, calibrate_on=small).notes
+    assert any("50 calibration rows for 550 test rows" in note for note in notes)
 
 
 def test_calibrating_on_the_evaluated_rows_is_refused():
@@ -133,7 +134,7 @@ def test_calibrating_on_the_evaluated_rows_is_refused():
         ck.compare(MODELS, calibrate_on={"sharp": MODELS["true"]})
 
 
-@pytest.mark.parametrize("change", ["provenance", "order", "ids"])
+@pytest.mark.parametrize("change", ["provenance", "order", "ids", "part", "more"])
 def test_the_evaluated_rows_are_known_again(change):
     model = MODELS["sharp"]
     order = np.random.default_rng(0).permutation(len(model))
@@ -141,6 +142,8 @@ def test_the_evaluated_rows_are_known_again(change):
         "provenance": ck.Predictions.from_logits(LABELS, SHARP, provenance={"epoch": 3}),
         "order": model.take(order),
         "ids": ck.Predictions.from_logits(LABELS, SHARP, ids=np.arange(len(LABELS))),
+        "part": model.take(order[:200]),
+        "more": ck.Predictions.from_logits(np.tile(LABELS, 2), np.concatenate([SHARP, SHARP + 0.01])),
     }[change]
     with pytest.raises(ck.DataError, match="calibration rows are the evaluated rows"):
         ck.compare({"sharp": model}, calibrate_on={"sharp": rows})

@@ -180,7 +180,7 @@ def test_calibration_rows_that_are_none():
     with refused(DataError, "a: the calibration rows are the evaluated rows"):
         ck.compare({"a": good}, calibrate_on={"a": good})
     with refused(DataError, "a (calibration rows)", "at least 2"):
-        ck.compare({"a": good}, calibrate_on={"a": from_probs(LABELS[:1], PROBS[:1])})
+        ck.compare({"a": good}, calibrate_on={"a": from_probs([0], [[0.45, 0.35, 0.2]])})
     with refused(DataError, "a (calibration rows): probs row 1, class 0: value is NaN"):
         ck.compare({"a": good}, calibrate_on={"a": from_probs([0, 1], [[0.7, 0.2, 0.1], [np.nan, 0.5, 0.5]])})
     with refused(DataError, "a (calibration rows)", "no temperature"):
