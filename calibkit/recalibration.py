@@ -171,7 +171,7 @@ def cross_fit_temperature(
     ('cross-fitted over 3 folds of the same rows', (6,))
     """
     _refuse_unusable(predictions, threads)
-    folds = _folds(predictions, n_folds, _checks.check_rng(rng))
+    folds = fold_of_rows(predictions, n_folds, _checks.check_rng(rng))
     fit = _fit(predictions, threads)
     per_row = np.exp(_fold_log_t(predictions, fit, folds, threads))[folds]
     source = f"cross-fitted over {folds.max() + 1} folds of the same rows"
@@ -200,7 +200,7 @@ def _weights(predictions: Predictions) -> Floats:
     return np.ones(len(predictions)) if predictions.weights is None else predictions.weights
 
 
-def _folds(predictions: Predictions, n_folds: int, rng: np.random.Generator) -> Integers:
+def fold_of_rows(predictions: Predictions, n_folds: int, rng: np.random.Generator) -> Integers:
     """Fold of each row; groups, shuffled and dealt out in turn, stay whole."""
     n_folds = _checks.check_int(n_folds, option="n_folds", low=2)
     if predictions.groups is None:

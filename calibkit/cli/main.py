@@ -16,6 +16,7 @@ from calibkit.cli.flags import in_flags
 from calibkit.cli.inspect import inspect_command
 from calibkit.cli.plot import plot_command
 from calibkit.cli.predict import predict_command
+from calibkit.cli.recalibrate import recalibrate_group
 from calibkit.cli.train import demo_command, train_command
 from calibkit.errors import CalibkitError, LimitError, MissingExtraError, OptionError, OutputError
 
@@ -38,7 +39,8 @@ def cli() -> None:
     """Measure whether a classifier's probabilities can be trusted.
 
     Evaluate saved predictions, draw reliability diagrams, compare checkpoints on the same rows before and after
-    temperature scaling, make predictions of a saved network, and train one with and without label smoothing.
+    temperature scaling, recalibrate them, make predictions of a saved network, and train one with and without label
+    smoothing.
 
     Exit codes: 0 fine, 2 usage, 3 a missing optional dependency, 4 bad input, 5 output not written, 70 a bug.
     """
@@ -48,6 +50,7 @@ for _command in (
     evaluate_command,
     plot_command,
     compare_command,
+    recalibrate_group,
     inspect_command,
     predict_command,
     train_command,
