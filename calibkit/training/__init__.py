@@ -8,6 +8,7 @@ except ImportError as error:
     raise MissingExtraError('calibkit.training needs torch: pip install "calibkit[train]"') from error
 
 from calibkit.training.binary import BinaryLabelSmoothingCrossEntropy, binary_label_smoothing_cross_entropy
+from calibkit.training.calibrators import CalibratorModule
 from calibkit.training.checkpoint_predictions import predict_checkpoint
 from calibkit.training.checkpoints import load_weights, save_weights
 from calibkit.training.devices import resolve_device
@@ -58,6 +59,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "save_weights",
     "load_weights",
     "resolve_device",
+    # recalibration
+    "CalibratorModule",
     # whole runs
     "train_run",
     "train_twins",
