@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         confidence_auroc,
         excess_area_under_risk_coverage,
     )
+    from calibkit.smooth_calibration import smooth_calibration_by_chance, smooth_calibration_error
 
 __version__ = "0.1.0"
 
@@ -161,6 +162,8 @@ _ROOM_OF = {
     "reliability_figure": "plots",
     "save": "files",
     "save_figure": "plots",
+    "smooth_calibration_by_chance": "smooth_calibration",
+    "smooth_calibration_error": "smooth_calibration",
     "spiegelhalter_test": "goodness_of_fit",
     "sweep_calibration_error": "binned",
     "top_k_calibration_error": "binned",
@@ -208,6 +211,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "area_under_generalized_risk_coverage",
     "confidence_auroc",
     # without bins
+    "smooth_calibration_error",
+    "smooth_calibration_by_chance",
     "corp_curve",
     "CorpCurve",
     "ConsistencyBand",

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from calibkit._numerics import Floats, sums_by
+from calibkit._numerics import Floats, Integers
 from calibkit.bracket import Chance
 from calibkit.pairs import TiedPairs
 
-CELLS = 8192
-# Floats in memory at once.
-_STEP = 1 << 22
+CELLS = 2048
+# Floats in memory at once, and draws.
+_STEP, _MOST_DRAWS = 1 << 17, 1 << 10
 
 
 def merge_neighbours(tied: TiedPairs, cells: int = CELLS) -> TiedPairs:
@@ -31,14 +31,26 @@ def merge_neighbours(tied: TiedPairs, cells: int = CELLS) -> TiedPairs:
     cell = 1 + np.minimum(centre / tied.weight.sum() * cells, cells - 1).astype(np.int64)
     cell[tied.forecast == 0] = 0
     cell[tied.forecast == 1] = cells + 1
-    _, cell = np.unique(cell, return_inverse=True)
-    n_cells = int(cell[-1]) + 1
-    weight = sums_by(cell, tied.weight, n_cells)
+    return pool_cells(tied, cell)
+
+
+def pool_cells(tied: TiedPairs, cell: Integers) -> TiedPairs:
+    """Forecasts of one cell together, at their mean; cells are at least 0 and do not decrease with the forecast.
+
+    Examples
+    --------
+    >>> from calibkit.pairs import pool_ties, read_pairs
+    >>> tied = pool_ties(read_pairs([0, 1, 1], [0.25, 0.75, 1.0]))
+    >>> pool_cells(tied, np.array([3, 3, 7])).forecast
+    array([0.5, 1. ])
+    """
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    weight = np.add.reduceat(tied.weight, first)
     return TiedPairs(
-        forecast=np.clip(sums_by(cell, tied.weight * tied.forecast, n_cells) / weight, 0.0, 1.0),
+        forecast=np.clip(np.add.reduceat(tied.weight * tied.forecast, first) / weight, 0.0, 1.0),
         weight=weight,
-        weight_squared=sums_by(cell, tied.weight_squared, n_cells),
-        happened=sums_by(cell, tied.happened, n_cells),
+        weight_squared=np.add.reduceat(tied.weight_squared, first),
+        happened=np.add.reduceat(tied.happened, first),
     )
 
 
@@ -47,21 +59,35 @@ def calibrated_outcomes(tied: TiedPairs, *, n_draws: int, rng: np.random.Generat
 
     Notes
     -----
-    Of a forecast's rows, Binomial(N, forecast) happen, N = (sum w)^2 / sum w^2 rounded: the number of rows where they
-    have equal weights. Forecasts are kept, where Bröcker and Smith 2007 and Dimitriadis et al. 2021 draw them too: the
+    Of a forecast's rows Binomial(N, forecast) / N of the weight happen, N = (sum w)^2 / sum w^2: the number of rows
+    where they have equal weights, else one of the two whole numbers around it, so often that mean and variance are
+    those of the weighted sum. Forecasts are kept, where Bröcker and Smith 2007 and Dimitriadis et al. 2021 draw them
+    too: the
     question is about *these* confidences.
     """
-    trials = np.maximum(1, np.rint(tied.weight**2 / tied.weight_squared)).astype(np.int64)
-    step = max(1, _STEP // len(trials))
+    rows = tied.weight**2 / tied.weight_squared
+    whole = np.maximum(1, np.floor(rows * (1 + 1e-9)))
+    # (1 - q) / N + q / (N + 1) = 1 / rows
+    larger = np.clip((1 / whole - 1 / rows) * whole * (whole + 1), 0.0, 1.0)
+    larger[rows < whole * (1 + 1e-9)] = 0.0
+    step = max(1, min(_MOST_DRAWS, _STEP // len(rows)))
     for start in range(0, n_draws, step):
         draws = min(step, n_draws - start)
-        if trials.max() == 1:
-            yield np.where(rng.random((draws, len(trials))) < tied.forecast, tied.weight, 0.0)
+        if whole.max() == 1 and not larger.any():
+            yield np.where(rng.random((draws, len(rows))) < tied.forecast, tied.weight, 0.0)
         else:
-            # Draws of one forecast in a row: the generator prepares each binomial once.
-            drawn = rng.binomial(trials[:, None], tied.forecast[:, None], size=(len(trials), draws)).T
-            # A sum of all rows is their weight, whatever the division rounds.
-            yield np.ascontiguousarray(np.where(drawn == trials, tied.weight, drawn * (tied.weight / trials)))
+            yield _binomial(tied, whole, larger, draws, rng)
+
+
+def _binomial(tied: TiedPairs, whole: Floats, larger: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    trials = np.broadcast_to(whole[:, None], (len(whole), 1))
+    if larger.any():
+        trials = trials + (rng.random((len(whole), draws)) < larger[:, None])
+    # Draws of one forecast in a row: where they have as many trials, the generator prepares each binomial once.
+    drawn = rng.binomial(trials.astype(np.int64), tied.forecast[:, None], size=(len(whole), draws))
+    # A sum of all rows is their weight, whatever the division rounds.
+    weight = tied.weight[:, None]
+    return np.ascontiguousarray(np.where(drawn == trials, weight, drawn * (weight / trials)).T)
 
 
 def chance_from(observed: float, null: Floats) -> Chance:

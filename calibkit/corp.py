@@ -138,7 +138,7 @@ def corp_curve(
 
     The band is one of consistency: quantiles, at each forecast by itself, of the curves of models that are calibrated
     and have these forecasts. A curve that leaves it somewhere is no proof: 5 % of each forecast's curves do. It assumes
-    independent rows. More than 16,384 distinct forecasts are drawn in about 8,192 cells, and the band is told at up to
+    independent rows. More than 4,096 distinct forecasts are drawn in about 2,048 cells, and the band is told at up to
     512 forecasts.
 
     Not for forecasts whose order is wrong: a model that is right *less* often where it says more gets one flat block.

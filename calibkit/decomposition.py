@@ -119,7 +119,7 @@ def decompose(
     multi-class NLL or Brier score.
 
     The chance level draws outcomes for each forecast as if it were calibrated. It is for independent rows. More than
-    16,384 distinct forecasts are drawn in about 8,192 cells, and mean and percentile extrapolated from there, to 3 %;
+    4,096 distinct forecasts are drawn in about 2,048 cells, and mean and percentile extrapolated from there, to 3 %;
     the p-value compares like with like.
 
     References
@@ -202,8 +202,8 @@ def miscalibration_by_chance(tied: TiedPairs, score: Score, *, n_draws: int, rng
     Notes
     -----
     Isotonic regression follows the extremes of a random walk. Where it can turn at k cells only instead of at m
-    forecasts, what it saves falls short by a multiple of k^(-1/2) - m^(-1/2), as for Brownian motion seen at k times.
-    Each draw is read at k and at k/4 cells, which gives the multiple.
+    forecasts, what it saves falls short by a k^(-1/2) + b / k minus the same at m, as for Brownian motion seen at k
+    times. Each draw is also read at k/4 and at k/16 cells, which gives a and b.
     """
     if len(tied.forecast) == 0:
         return chance_from(np.nan, np.empty(0))
@@ -212,9 +212,12 @@ def miscalibration_by_chance(tied: TiedPairs, score: Score, *, n_draws: int, rng
     draws = (replace(fine, happened=happened) for happened in calibrated_outcomes(fine, n_draws=n_draws, rng=rng))
     if fine is tied:
         return chance_from(observed, np.concatenate([_miscalibration(score, draw) for draw in draws]))
-    read = [(_miscalibration(score, draw), _miscalibration(score, _wider(draw))) for draw in draws]
-    null, wide = np.concatenate(read, axis=1)
-    shortfall = (null - wide) * (1 - np.sqrt(len(fine.forecast) / len(tied.forecast)))
+    read = [[_miscalibration(score, draw) for draw in (fine, _wider(fine), _wider(_wider(fine)))] for fine in draws]
+    null, wide, wider = np.concatenate(read, axis=1)
+    one, four = np.mean(null - wide), np.mean(wide - wider)  # a + 3 b and 2 a + 12 b, in units of k cells
+    quadratic = (four - 2 * one) / 6
+    width = np.sqrt(len(fine.forecast) / len(tied.forecast))
+    shortfall = (one - 3 * quadratic) * (1 - width) + quadratic * (1 - width**2)
     # The p-value compares like with like: observed and drawn, both in cells.
     return replace(chance_from(observed, null + shortfall), p_value=p_value_of(observed, null))
 

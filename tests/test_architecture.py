@@ -30,6 +30,7 @@ ROOMS = (
     "corp",
     "decomposition",
     "murphy",
+    "smooth_calibration",
     "calibration_error",
     "binned",
     "by_chance",

@@ -1,0 +1,122 @@
+"""Chance levels of what has no closed form, next to scipy.stats.bootstrap over the same statistic, per draw.
+
+Run it with ``python -m benchmarks.resampling``; it prints a Markdown table.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from calibkit.corp import consistency_band
+from calibkit.decomposition import miscalibration_by_chance, miscalibration_of
+from calibkit.isotonic import isotonic_rates
+from calibkit.pairs import Pairs, pool_ties
+from calibkit.smooth_calibration import smooth_error, smooth_error_by_chance
+
+SIZES = (10_000, 100_000, 1_000_000)
+DRAWS, RUNS = 1000, 3  # as many draws as the public functions make
+# Resamples of scipy.stats.bootstrap, by size: enough for a stable time per resample.
+RESAMPLES = {10_000: 40, 100_000: 12, 1_000_000: 4}
+COLUMNS = ("statistic", "rows", "value", "calibkit, a draw", "bootstrap, a resample", "ratio")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A statistic of pairs and its chance level."""
+
+    title: str
+    value: Callable[[Pairs], float]
+    chance: Callable[[Pairs], object]
+
+
+def corp_at_the_median(pairs: Pairs) -> float:
+    """The CORP curve at the median forecast: one number of the curve, which costs as much as all of it."""
+    tied = pool_ties(pairs)
+    return float(isotonic_rates(tied.happened, tied.weight)[len(tied.forecast) // 2])
+
+
+def generator() -> np.random.Generator:
+    """The same draws each time."""
+    return np.random.default_rng(0)
+
+
+CASES = (
+    Case(
+        title="CORP miscalibration, Brier",
+        value=miscalibration_of,
+        chance=lambda pairs: miscalibration_by_chance(pool_ties(pairs), "brier", n_draws=DRAWS, rng=generator()),
+    ),
+    Case(
+        title="CORP miscalibration, log",
+        value=partial(miscalibration_of, score="log"),
+        chance=lambda pairs: miscalibration_by_chance(pool_ties(pairs), "log", n_draws=DRAWS, rng=generator()),
+    ),
+    Case(
+        title="CORP curve and band",
+        value=corp_at_the_median,
+        chance=lambda pairs: consistency_band(pool_ties(pairs), level=0.95, n_draws=DRAWS, rng=generator()),
+    ),
+    Case(
+        title="smooth ECE",
+        value=smooth_error,
+        chance=lambda pairs: smooth_error_by_chance(pairs, n_draws=DRAWS, rng=generator()),
+    ),
+)
+
+
+def sample(n: int) -> Pairs:
+    """Calibrated confidences like those of a good network: most near 1, no ties."""
+    rng = generator()
+    confidence = rng.beta(5, 0.6, n)
+    return Pairs(view="top-label", forecast=confidence, outcome=rng.random(n) < confidence)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Median of a few runs."""
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def resample(case: Case, pairs: Pairs) -> object:
+    """Percentiles of resampled rows, as scipy.stats.bootstrap makes them."""
+
+    def statistic(forecast: np.ndarray, outcome: np.ndarray) -> float:
+        return case.value(Pairs(view=pairs.view, forecast=forecast, outcome=outcome))
+
+    return bootstrap(
+        (pairs.forecast, pairs.outcome),
+        statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES[len(pairs)],
+        method="percentile",
+        rng=generator(),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("| :--- | ---: | ---: | ---: | ---: | ---: |")
+    for case in CASES:
+        for n in SIZES:
+            pairs = sample(n)
+            value = seconds(partial(case.value, pairs))
+            ours = seconds(partial(case.chance, pairs)) / DRAWS
+            # bootstrap computes the statistic of the sample itself too
+            theirs = seconds(partial(resample, case, pairs)) / (RESAMPLES[n] + 1)
+            cells = (f"{value * 1e3:.1f} ms", f"{ours * 1e3:.3f} ms", f"{theirs * 1e3:.1f} ms", f"{theirs / ours:.0f}")
+            print(f"| {case.title} | {n:,} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
