@@ -9,8 +9,12 @@ from numpy.typing import ArrayLike
 from calibkit._checks import check_int, check_level, check_rng
 from calibkit._numerics import Floats, Integers
 from calibkit.consistency import calibrated_outcomes, merge_neighbours
+from calibkit.errors import OptionError
 from calibkit.isotonic import isotonic_blocks, isotonic_rates
-from calibkit.pairs import PairView, TiedPairs, pool_ties, read_pairs
+from calibkit.pairs import Pairs, PairView, TiedPairs, pairs_of, pool_ties, read_pairs
+from calibkit.predictions import Predictions
+from calibkit.scores import score_rows
+from calibkit.views import View, resolve_view
 
 # A band is told at up to so many forecasts along the axis, and as many along the rows.
 _POINTS = 256
@@ -161,6 +165,46 @@ def corp_curve(
     check_int(n_draws, option="n_draws", low=1, high=1_000_000)
     generator = check_rng(rng)
     pairs = read_pairs(labels, probs, view=view, weights=weights)
+    return curve_of_pairs(pairs, level=level, n_draws=n_draws, rng=generator)
+
+
+def curve_of_predictions(
+    predictions: Predictions, *, view: View | None, level: float | None = 0.95, rng: int | np.random.Generator = 0
+) -> CorpCurve:
+    """The CORP curve of predictions of any kind, read once more; what view classwise draws is the top label.
+
+    Where rows of a group are dependent there is no band: it would be too narrow.
+
+    Raises
+    ------
+    OptionError
+        In view flattened, which has many pairs a row.
+
+    Examples
+    --------
+    >>> predictions = Predictions.from_correct([True, False, True], [0.6, 0.7, 0.8])
+    >>> curve_of_predictions(predictions, view=None).rate
+    array([0.5, 1. ])
+    """
+    resolved = resolve_view(predictions, view)
+    if resolved == "flattened":
+        raise OptionError('a curve without bins has one pair a row: use view="top-label" or view="positive"')
+    one: PairView = "positive" if resolved == "positive" else "top-label"
+    pairs = pairs_of(predictions, score_rows(predictions), view=one)
+    return curve_of_pairs(pairs, level=None if predictions.groups is not None else level, rng=check_rng(rng))
+
+
+def curve_of_pairs(
+    pairs: Pairs, *, level: float | None = 0.95, n_draws: int = 1000, rng: np.random.Generator
+) -> CorpCurve:
+    """The CORP curve of pairs, with its band at a level.
+
+    Examples
+    --------
+    >>> pairs = read_pairs([0, 1, 0, 1], [0.2, 0.3, 0.6, 0.9])
+    >>> curve_of_pairs(pairs, rng=np.random.default_rng(0)).weight
+    array([1., 2., 1.])
+    """
     tied = pool_ties(pairs)
     starts = isotonic_blocks(tied.happened, tied.weight)
     last = np.append(starts[1:], len(tied.forecast))[: len(starts)] - 1
@@ -173,7 +217,7 @@ def corp_curve(
         last=tied.forecast[last],
         rate=hits / weight,
         weight=weight,
-        band=consistency_band(tied, level=level, n_draws=n_draws, rng=generator) if level and len(starts) else None,
+        band=consistency_band(tied, level=level, n_draws=n_draws, rng=rng) if level and len(starts) else None,
     )
 
 

@@ -20,10 +20,16 @@ from calibkit.cli.options import (
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Picture to write: .png, .svg or .pdf.")
 @click.option("--overlay", is_flag=True, help="Draw all models into one diagram instead of side by side.")
+@click.option(
+    "--corp",
+    is_flag=True,
+    help="Draw the curve without bins (CORP), and the band of calibrated models unless rows are grouped.",
+)
 @with_options(JUDGING)
 @with_options(READING)
-def plot_command(files: tuple[str, ...], output: str, overlay: bool, **options: Any) -> None:
+def plot_command(files: tuple[str, ...], output: str, overlay: bool, corp: bool, **options: Any) -> None:
     """Reliability diagrams with per-bin intervals and the confidence histogram, side by side or overlaid."""
+    from calibkit.corp import curve_of_predictions
     from calibkit.evaluation import evaluate
     from calibkit.plots import reliability_figure, save_figure
     from calibkit.render import sanitise
@@ -31,6 +37,9 @@ def plot_command(files: tuple[str, ...], output: str, overlay: bool, **options: 
     reading, judging = split_options(options)
     check_paths(files, output, reading)
     with naming_files(dict(zip(model_names(files), files, strict=True))):
-        results = [evaluate(p, **judging) for p in load_all(files, reading).values()]
-    save_figure(reliability_figure(results, overlay=overlay), output)
+        models = list(load_all(files, reading).values())
+        results = [evaluate(p, **judging) for p in models]
+        band = {"level": judging["confidence_level"], "rng": judging["rng"]}
+        curves = [curve_of_predictions(p, view=judging["view"], **band) for p in models] if corp else None
+    save_figure(reliability_figure(results, overlay=overlay, corp=curves), output)
     click.echo(f"wrote {sanitise(output)}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from calibkit.plots.diagram import draw_curves, draw_frame, draw_gap_bars, draw_points
+from calibkit.plots.diagram import draw_corp, draw_curves, draw_frame, draw_gap_bars, draw_points
 from calibkit.plots.headings import Heading, diagram_heading, draw_heading, width_in_points
 from calibkit.plots.page import BOTTOM, LEFT, POINT, RIGHT, TOP, new_page, place_axes
 from calibkit.plots.style import COLUMN
@@ -14,19 +14,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from calibkit.comparison import Comparison
+    from calibkit.corp import CorpCurve
     from calibkit.plots.words import Drawable
 
 
-def plot_reliability(drawable: "Drawable | Sequence[Drawable]", *, ax: "Axes | None" = None) -> "Axes":
+def plot_reliability(
+    drawable: "Drawable | Sequence[Drawable]", *, corp: "CorpCurve | None" = None, ax: "Axes | None" = None
+) -> "Axes":
     """Reliability diagram: the accuracy of each bin against its mean confidence.
 
     Bars run from the diagonal to the accuracy: below it the model is over-confident, above it under-confident.
-    Whiskers are the intervals of the bins. A bin without rows shows nothing.
+    Whiskers are the intervals of the bins. A bin without rows shows nothing. With `corp` the curve without bins and
+    the band in which a calibrated model's curve lies take the place of the bars.
 
     Parameters
     ----------
     drawable : Evaluation, ReliabilityCurve, or a sequence of them
         One is drawn with gap bars; several are overlaid as lines with a legend above the axes.
+    corp : CorpCurve, optional
+        The curve of the same rows without bins, from `corp_curve`; for one model.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it a figure of one column's width is made, outside pyplot.
 
@@ -42,6 +48,8 @@ def plot_reliability(drawable: "Drawable | Sequence[Drawable]", *, ax: "Axes | N
 
     Notes
     -----
+    Whiskers and band are different things, and the caption says which is which: a whisker is the interval of a bin's
+    accuracy, around what was seen; the band is where a calibrated model's curve would be seen, around the diagonal.
     A bar's length is the gap |accuracy - confidence| of its bin, whose mean weighted by rows is ECE.
     Nothing is computed here, no rcParams are set, and ``show`` is never called.
 
@@ -57,7 +65,7 @@ def plot_reliability(drawable: "Drawable | Sequence[Drawable]", *, ax: "Axes | N
     >>> ax.get_xlabel()
     'P(y = 1)'
     """
-    subjects = subjects_of(drawable)
+    subjects = subjects_of(drawable, corp)
     ax = _new_axes(subjects) if ax is None else ax
     draw_reliability(ax, subjects)
     return ax
@@ -105,7 +113,10 @@ def draw_marks(ax: "Axes", subjects: Sequence[Subject], heading: Heading, *, lif
     one = len(subjects) == 1
     draw_frame(ax, subjects[0].curve.view, coloured=one)
     handles: list[Artist] = []
-    if one:
+    if one and subjects[0].corp is not None:
+        draw_corp(ax, subjects[0].corp)
+        draw_points(ax, subjects[0].curve)
+    elif one:
         draw_gap_bars(ax, subjects[0].curve)
         draw_points(ax, subjects[0].curve)
     else:

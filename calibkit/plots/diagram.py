@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from calibkit.plots.style import (
+    BAND,
     BLUE,
+    GREEN,
     GREY,
     INK,
     OVER_FILL,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from calibkit._numerics import Floats
     from calibkit.calibration_error import ReliabilityCurve
+    from calibkit.corp import CorpCurve
 
 _MANY_BINS = 40
 
@@ -98,6 +101,18 @@ def draw_points(ax: "Axes", curve: "ReliabilityCurve") -> None:
         clip_on=False,
         zorder=4,
     )
+
+
+def draw_corp(ax: "Axes", curve: "CorpCurve") -> None:
+    """The curve without bins, flat over each block, and the band of calibrated models behind it."""
+    band = curve.band
+    if band is not None:
+        ax.fill_between(band.forecast, band.low, band.high, facecolor=BAND, edgecolor="none", linewidth=0, zorder=0.5)
+        for end in (band.low, band.high):
+            ax.plot(band.forecast, end, color=GREY, linewidth=0.4, marker="", zorder=0.6)
+    ends = np.column_stack((curve.first, curve.last)).ravel()
+    rates = np.repeat(curve.rate, 2)
+    ax.plot(ends, rates, color=GREEN, linewidth=1.4, marker="", clip_on=False, solid_joinstyle="round", zorder=3.5)
 
 
 def draw_whiskers(

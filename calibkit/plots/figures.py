@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from calibkit.corp import CorpCurve
     from calibkit.evaluation import Evaluation
 
 GUTTER, HISTOGRAM, STRIP, MEANS = 0.5, 0.55, 0.12, 0.16  # inches
@@ -21,7 +22,12 @@ _MEANS_SIDE_BY_SIDE = 2.5
 LABEL = 28.0  # points from the axes to their label
 
 
-def reliability_figure(evaluations: "Evaluation | Sequence[Evaluation]", *, overlay: bool = False) -> "Figure":
+def reliability_figure(
+    evaluations: "Evaluation | Sequence[Evaluation]",
+    *,
+    overlay: bool = False,
+    corp: "CorpCurve | Sequence[CorpCurve] | None" = None,
+) -> "Figure":
     """Reliability diagrams with the confidence histogram under each, one column a model.
 
     Parameters
@@ -30,6 +36,8 @@ def reliability_figure(evaluations: "Evaluation | Sequence[Evaluation]", *, over
         Models; of one view, if they are overlaid.
     overlay : bool, default False
         Draw all models on one diagram, as lines, instead.
+    corp : CorpCurve or sequence of CorpCurve, optional
+        Each model's curve without bins, from `corp_curve`: drawn with its band in place of the gap bars.
 
     Returns
     -------
@@ -40,7 +48,8 @@ def reliability_figure(evaluations: "Evaluation | Sequence[Evaluation]", *, over
     Raises
     ------
     OptionError
-        If there is nothing to draw, or if models of different views were to share axes.
+        If there is nothing to draw, if models of different views were to share axes, or if curves without bins were
+        to be overlaid.
 
     Notes
     -----
@@ -55,7 +64,7 @@ def reliability_figure(evaluations: "Evaluation | Sequence[Evaluation]", *, over
     >>> len(figure.axes)
     2
     """
-    subjects = subjects_of(evaluations)
+    subjects = subjects_of(evaluations, corp)
     overlay = overlay and len(subjects) > 1
     groups = [subjects] if overlay else [[subject] for subject in subjects]
     columns = 2 if len(groups) == 4 else min(len(groups), 3)

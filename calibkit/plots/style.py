@@ -14,7 +14,7 @@ MODEL_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 OVER_FILL, UNDER_FILL = "#FBE0CC", "#CCE3F0"
-INK, GREY, PALE, SHADE = "#222222", "#666666", "#D5D5D5", "#EEF4F1"
+INK, GREY, PALE, SHADE, BAND = "#222222", "#666666", "#D5D5D5", "#EEF4F1", "#E4E4E4"
 
 # Points. Nothing is smaller than 7: figures are drawn at the width of a paper's column or page.
 LARGE, TITLE, TEXT, SMALL = 10.0, 9.0, 8.0, 7.0

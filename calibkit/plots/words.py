@@ -1,7 +1,7 @@
 """What a picture says in words: names, errors with intervals, conventions, axes. Floor 4."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from calibkit.errors import InputFormatError, OptionError
@@ -10,6 +10,7 @@ from calibkit.render import bins_phrase, format_interval, format_number, format_
 
 if TYPE_CHECKING:
     from calibkit.calibration_error import ReliabilityCurve
+    from calibkit.corp import CorpCurve
     from calibkit.evaluation import Evaluation
     from calibkit.results import Estimate
 
@@ -26,10 +27,11 @@ _OTHER_SIDES = ("forecast too high", "forecast too low")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One curve and what is known about it."""
+    """One curve and what is known about it, and the curve without bins where it is drawn too."""
 
     curve: "ReliabilityCurve"
     evaluation: "Evaluation | None"
+    corp: "CorpCurve | None" = None
 
     @property
     def name(self) -> str:
@@ -46,25 +48,56 @@ class Subject:
 
     @property
     def conventions(self) -> tuple[str, ...]:
-        """View, bins, rows, whiskers."""
+        """View, bins, rows, whiskers; what line and band are, where there are some."""
         view = f"{self.curve.view} view"
         if self.evaluation is None:
-            return view, f"{len(self.curve.count)} bins", f"n = {int(self.curve.count.sum()):,}"
+            return view, f"{len(self.curve.count)} bins", f"n = {int(self.curve.count.sum()):,}", *self._without_bins
         level = self.evaluation.settings.get("confidence_level")
-        whiskers = () if level is None else (f"whiskers: {format_percent(float(str(level)))} intervals",)
-        return view, bins_phrase(self.evaluation.settings), f"n = {self.evaluation.n:,}", *whiskers
+        # Beside a band a whisker must say whose interval it is.
+        of_what = "intervals" if self.corp is None else "intervals of the bins"
+        whiskers = () if level is None else (f"whiskers: {format_percent(float(str(level)))} {of_what}",)
+        return view, bins_phrase(self.evaluation.settings), f"n = {self.evaluation.n:,}", *whiskers, *self._without_bins
+
+    @property
+    def _without_bins(self) -> tuple[str, ...]:
+        """What line and band are."""
+        if self.corp is None:
+            return ()
+        line = "line: event rates without bins (CORP)"
+        if self.corp.band is None:
+            return (line,)
+        return line, f"band: {format_percent(self.corp.band.level)} of calibrated models"
 
 
-def subjects_of(drawable: "Drawable | Sequence[Drawable]") -> list[Subject]:
-    """One or several evaluations or curves."""
+def subjects_of(
+    drawable: "Drawable | Sequence[Drawable]", corp: "CorpCurve | Sequence[CorpCurve] | None" = None
+) -> list[Subject]:
+    """One or several evaluations or curves, each with its curve without bins if those are given."""
     items = list(drawable) if isinstance(drawable, Sequence) else [drawable]
     if not items:
         raise OptionError("there is nothing to plot: give at least one evaluation or reliability curve")
-    return [_subject(item) for item in items]
+    subjects = [_subject(item) for item in items]
+    if corp is None:
+        return subjects
+    curves = list(corp) if isinstance(corp, Sequence) else [corp]
+    if len(curves) != len(subjects):
+        raise OptionError(f"corp has {len(curves)} curves for {len(subjects)} models: give one a model, in their order")
+    return [_with_corp(subject, curve) for subject, curve in zip(subjects, curves, strict=True)]
+
+
+def _with_corp(subject: Subject, corp: "CorpCurve") -> Subject:
+    if corp.view != subject.curve.view:
+        raise OptionError(
+            f"corp has view {corp.view!r} and the diagram {subject.curve.view!r}, so their axes do not mean the same: "
+            f"make the curve with view={subject.curve.view!r}, or evaluate in view {corp.view!r}"
+        )
+    return replace(subject, corp=corp)
 
 
 def check_one_view(subjects: Sequence[Subject]) -> None:
-    """Refuse curves on shared axes whose axes do not mean the same."""
+    """Refuse curves on shared axes whose axes do not mean the same, and bands over each other."""
+    if len(subjects) > 1 and any(subject.corp is not None for subject in subjects):
+        raise OptionError("curves without bins cannot be overlaid, for their bands would hide each other: drop overlay")
     views = list(dict.fromkeys(subject.curve.view for subject in subjects))
     if len(views) > 1:
         raise OptionError(

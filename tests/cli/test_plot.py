@@ -1,5 +1,7 @@
 """`calibkit plot`: pictures by extension, refusals before anything is written."""
 
+import re
+
 import pytest
 
 
@@ -14,6 +16,24 @@ def test_the_extension_decides(run, pair, tmp_path, extension, magic):
 
 def test_models_can_share_a_diagram(run, pair, tmp_path):
     assert run("plot", *pair.values(), "-o", tmp_path / "both.png", "--overlay").code == 0
+
+
+def test_the_curve_without_bins_takes_the_place_of_the_bars(run, pair, tmp_path):
+    out = tmp_path / "corp.svg"
+    assert run("plot", pair["sharp"], pair["true"], "-o", out, "--corp").code == 0
+    text = re.sub(r"\s+", " ", out.read_text())
+    assert "band: 95% of calibrated models" in text
+    assert "whiskers: 95% intervals of the bins" in text
+
+
+def test_bands_are_not_overlaid_and_flattened_pairs_have_none(run, pair, tmp_path):
+    done = run("plot", *pair.values(), "-o", tmp_path / "both.png", "--overlay", "--corp")
+    assert done.code == 2
+    assert "overlaid" in done.err
+    done = run("plot", pair["sharp"], "-o", tmp_path / "flat.png", "--corp", "--view", "flattened")
+    assert done.code == 2
+    assert "one pair a row" in done.err
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_the_input_is_never_overwritten(run, pair):
