@@ -326,7 +326,8 @@ def _with_interval(predictions: Predictions, fit: _Fit, *, level: float | None, 
         from scipy.special import stdtrit
 
         reach = float(stdtrit(dof, 0.5 + level / 2)) * log_se
-        low, high = exp(fit.log_t - reach), exp(fit.log_t + reach)
+        with np.errstate(over="ignore"):  # few rows may know of no upper end
+            low, high = (float(np.exp(fit.log_t + end)) for end in (-reach, reach))
     value = BOUNDS[fit.log_t > 0] if fit.at_bound else exp(fit.log_t)
     return Temperature(
         value=value, low=low, high=high, log_se=log_se, n=len(predictions), source=source, at_bound=fit.at_bound

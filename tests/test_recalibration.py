@@ -174,6 +174,14 @@ def test_the_interval_covers_the_true_temperature():
     assert 180 <= hits <= 199  # 95% of 200, three standard errors either way
 
 
+def test_rows_that_know_of_no_upper_end_have_an_infinite_one():
+    rng = np.random.default_rng(277)
+    p, labels = rng.random(12), rng.integers(0, 2, 12)
+    fitted = fit_temperature(Predictions.from_probs(labels, p))
+    assert (fitted.low, fitted.high) == (0, np.inf)
+    assert 1 < fitted.value < 1000
+
+
 def test_no_interval_with_few_groups_or_without_a_level():
     labels, logits = calibration_rows()
     few = fit_temperature(Predictions.from_logits(labels, logits, groups=np.arange(400) % 4))
