@@ -11,7 +11,7 @@ from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
 
 _NAN = float("nan")
 _STEPS, _CLOSE = 100, 1e-12
-# Log-odds that differ by less, relative to their size, cannot tell a slope.
+# Log-odds that differ by less, relative to their size, cannot tell a slope, nor a curvature whose columns do.
 _ALIKE = 1e-9
 
 
@@ -81,8 +81,8 @@ def cox_calibration(
         - forecasts of 0 or 1 that came true fit any positive slope and are left out;
         - one that did not is impossible at any shift and positive slope: the estimates are NaN, and p is 0;
         - outcomes that are all alike: the shifts are infinite, the slope is NaN;
-        - outcomes that some forecast separates: the slope is infinite (negative where the lower forecasts came true),
-          the intercept NaN, calibration-in-the-large finite;
+        - outcomes that some forecast separates, if only to within rounding: the slope is infinite (negative where the
+          lower forecasts came true), the intercept NaN, calibration-in-the-large finite;
         - a single value of the forecast: slope and intercept NaN, calibration-in-the-large finite;
         - no rows: NaN.
 
@@ -173,14 +173,8 @@ def cox_of(pairs: Pairs) -> CoxCalibration:
     x, separated = _standardised(log_odds, tied.weight), _separation(tied)
     if x is None or separated:
         return replace(large, slope=separated * np.inf if separated else _NAN)
-    (intercept, slope), (intercept_se, slope_se) = _line(tied, x)
-    return replace(
-        large,
-        slope=float(slope),
-        intercept=float(intercept),
-        slope_se=float(slope_se),
-        intercept_se=float(intercept_se),
-    )
+    slope, intercept, slope_se, intercept_se = _line(tied, x)
+    return replace(large, slope=slope, intercept=intercept, slope_se=slope_se, intercept_se=intercept_se)
 
 
 def cox(pairs: Pairs) -> TestResult:
@@ -254,8 +248,8 @@ def _shift(tied: TiedPairs, log_odds: Floats) -> tuple[float, float]:
     return shift, float(np.sqrt(np.sum(tied.weight_squared * spread)) / np.sum(tied.weight * spread))
 
 
-def _line(tied: TiedPairs, x: _Standardised) -> tuple[Floats, Floats]:
-    """Intercept and slope, and their standard errors: Newton's method, its steps halved while the loss would grow."""
+def _line(tied: TiedPairs, x: _Standardised) -> tuple[float, float, float, float]:
+    """Slope, intercept and their standard errors: Newton's method, its steps halved while the loss would grow."""
     from scipy.special import expit
 
     design = np.stack([np.ones(len(x.values)), x.values], axis=1)
@@ -265,6 +259,9 @@ def _line(tied: TiedPairs, x: _Standardised) -> tuple[Floats, Floats]:
         line = design @ fit
         spread = expit(line) * expit(-line)
         curvature = (design.T * (tied.weight * spread)) @ design
+        if np.linalg.det(curvature) <= _ALIKE * curvature[0, 0] * curvature[1, 1]:
+            # Forecasts that differ in their last digits are all that keeps the outcomes from being separated.
+            return float(np.copysign(np.inf, fit[1])), _NAN, _NAN, _NAN
         step = np.linalg.solve(curvature, design.T @ (tied.happened - tied.weight * expit(line)))
         most = _loss(tied, line) * (1 + 1e-12)
         while _loss(tied, design @ (fit + step)) > most and np.abs(step).max() > _CLOSE:
@@ -275,7 +272,9 @@ def _line(tied: TiedPairs, x: _Standardised) -> tuple[Floats, Floats]:
     inverse = np.linalg.inv(curvature)
     covariance = inverse @ ((design.T * (tied.weight_squared * spread)) @ design) @ inverse
     back = np.array([[1.0, -x.centre / x.spread], [0.0, 1 / x.spread]])  # to the log-odds as they are
-    return back @ fit, np.sqrt(np.diag(back @ covariance @ back.T))
+    intercept, slope = back @ fit
+    intercept_se, slope_se = np.sqrt(np.diag(back @ covariance @ back.T))
+    return float(slope), float(intercept), float(slope_se), float(intercept_se)
 
 
 def _loss(tied: TiedPairs, line: Floats) -> float:

@@ -157,6 +157,27 @@ def test_separated_outcomes_have_an_infinite_slope(labels, slope, p):
     assert fit.calibration_in_the_large_se > 0
 
 
+def test_forecasts_that_differ_in_their_last_digits_keep_nothing_apart():
+    """The two middle ones have both outcomes and differ by 1e-9, beside log-odds of -690: no digit is left."""
+    p = [1e-300, 0.5, 0.5, 0.5 + 1e-9, 0.5 + 1e-9, 0.7]
+    fit = ck.cox_calibration([0, 0, 1, 0, 1, 1], p)
+    assert fit.slope == math.inf
+    assert ck.cox_calibration([1, 0, 1, 0, 1, 0], p).slope == -math.inf
+    assert math.isfinite(fit.calibration_in_the_large)
+
+
+def test_any_forecasts_and_outcomes_have_an_answer():
+    rng = np.random.default_rng(0)
+    values = [0, 1e-300, 1e-20, 1e-5, 0.1, 0.3, 0.5, 0.5 + 1e-9, 0.7, 0.9, 1 - 1e-5, 1 - 1e-12, 1 - 1e-16, 1]
+    for _ in range(1500):
+        n = rng.integers(1, 12)
+        p, labels = rng.choice(values, n), rng.integers(0, 2, n)
+        with np.errstate(all="raise", under="ignore"):
+            fit = ck.cox_calibration(labels, p)
+        assert math.isfinite(fit.slope) == math.isfinite(fit.slope_se)
+        assert 0 <= fit.p_value <= 1
+
+
 def test_one_forecast_has_a_shift_and_no_slope():
     fit = ck.cox_calibration([0, 1, 1, 1], [0.6] * 4)
     assert math.isnan(fit.slope)
