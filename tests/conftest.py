@@ -1,10 +1,17 @@
-"""Run a command as a user would, in this process."""
+"""Run a command as a user would, in this process; how many examples Hypothesis looks at."""
 
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from calibkit.cli import main
+
+# An example takes as long as it takes: the machine may be busy.
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=200, **PATIENT)
+settings.register_profile("nightly", max_examples=10_000, **PATIENT)
+settings.load_profile("ci")  # --hypothesis-profile=nightly takes the other
 
 
 @pytest.fixture

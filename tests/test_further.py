@@ -144,6 +144,46 @@ def test_another_pass_is_said(monkeypatch):
     assert evaluation["peak"].value > 4
 
 
+def one_hot(labels, k):
+    return np.eye(k)[labels]
+
+
+DEGENERATE = {
+    "true class has p = 0": ([0, 1, 1], [[0.0, 1.0], [0.3, 0.7], [0.2, 0.8]]),
+    "p = 1 and right": ([0, 1, 2], one_hot([0, 1, 2], 3)),
+    "p = 1 and wrong": ([0, 1, 2], one_hot([1, 2, 0], 3)),
+    "on the edges of bins": ([0, 1, 1, 0, 1], np.array([0, 1, 5, 10, 15]) / 15),
+    "half precision": ([0, 1], np.array([[0.25, 0.75], [0.5, 0.5]], np.float16)),
+    "integers": ([0, 1, 1], np.array([0, 1, 0])),
+    "no rows": (np.empty(0, int), np.empty((0, 4))),
+    "one row": ([1], [[0.2, 0.7, 0.1]]),
+    "one row of one event": ([1], [0.3]),
+    "one class alone": ([1, 1, 1], [0.3, 0.6, 0.9]),
+    "a class that never occurs": ([0, 1, 0], [[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]]),
+    "every class ties": ([0, 1, 2], np.full((3, 3), 1 / 3)),
+    "one confidence": ([0, 1, 0, 1], np.full(4, 0.7)),
+    "denormal": ([0, 1], [1e-310, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_degenerate_input_has_defined_results(name, weighted):
+    labels, probs = DEGENERATE[name]
+    weights = np.arange(len(labels)) if weighted and len(labels) > 1 else None  # a weight of 0 among them
+    with np.errstate(all="raise", under="ignore"):
+        evaluation = ck.evaluate(ck.Predictions.from_probs(labels, probs, weights=weights), metrics="all")
+    assert {metric.name for metric in ON_REQUEST} <= evaluation.metrics.keys()
+    for metric in ON_REQUEST:
+        value, (low, high) = evaluation[metric.name].value, metric.bounds
+        undefined = evaluation.n == 0 or metric.undefined is not None
+        assert low - 1e-12 <= value <= high + 1e-12 or (np.isnan(value) and undefined), metric.name
+    for test in evaluation.tests.values():
+        assert 0 <= test.p_value <= 1 or evaluation.n == 0
+    json.dumps(evaluation.to_dict(), allow_nan=False)
+    assert "Beyond the table" in str(evaluation)
+
+
 def test_the_second_table_is_ordered_by_question():
     one, two = (ck.evaluate(sample(seed=s, name=f"net{s}"), metrics="all").to_dict() for s in (1, 2))
     text = evaluation_text(one)
