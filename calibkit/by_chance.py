@@ -63,7 +63,7 @@ def expected_by_chance(
     Notes
     -----
     The outcomes of a bin's N_b independent rows are drawn as Binomial(N_b, c_b), c_b their mean forecast; of weighted
-    rows N_b is the effective number (sum w)^2 / sum w^2, rounded. Forecasts and bins are kept. Of calibrated models
+    rows N_b is the effective number, (sum w)^2 / sum w^2. Forecasts and bins are kept. Of calibrated models
     the test rejects 5 % at level 5 % (docs/estimators.md). For dependent rows it is not valid: their ECE is larger.
 
     References

@@ -196,6 +196,20 @@ def discrimination_of(pairs: Pairs, score: Score = "brier") -> float:
     return parts_of(pool_ties(pairs), score)[1]
 
 
+def chance_of_miscalibration(
+    pairs: Pairs, *, score: Score = "brier", n_draws: int = 1000, rng: np.random.Generator
+) -> Chance:
+    """The miscalibration that calibrated forecasts show, of pairs.
+
+    Examples
+    --------
+    >>> pairs = read_pairs([0, 1], [0.0, 1.0])
+    >>> chance_of_miscalibration(pairs, rng=np.random.default_rng(0)).p95
+    0.0
+    """
+    return miscalibration_by_chance(pool_ties(pairs), score, n_draws=n_draws, rng=rng)
+
+
 def miscalibration_by_chance(tied: TiedPairs, score: Score, *, n_draws: int, rng: np.random.Generator) -> Chance:
     """The miscalibration that calibrated forecasts show, with the p-value of the one observed.
 

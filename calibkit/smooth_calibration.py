@@ -165,7 +165,7 @@ def smooth_error(pairs: Pairs) -> float:
         points = min(_FINEST, 1 << int(np.ceil(np.log2(needed))))
 
 
-def smooth_error_by_chance(pairs: Pairs, *, n_draws: int, rng: np.random.Generator) -> Chance:
+def smooth_error_by_chance(pairs: Pairs, *, n_draws: int = 1000, rng: np.random.Generator) -> Chance:
     """The smooth calibration error of calibrated forecasts, with the p-value of the one observed.
 
     Examples

@@ -89,6 +89,8 @@ def test_integer_weights_equal_repetition_in_every_view(binning, view):
 def perfect(metric, *, mean):
     """Value of a metric for forecasts that are certain and right."""
     own = {"mean_confidence": mean, "base_rate": mean, "predictive_entropy": 0.0}
+    own["brier_discrimination"] = mean * (1 - mean)  # all of the uncertainty, which is what there is to save
+    own["log_discrimination"] = -sum(p * math.log(p) for p in (mean, 1 - mean) if p > 0)
     untold = {"confidence_auroc", "cox_slope", "calibration_in_the_large"}
     best = {"larger is better": 1.0, "smaller is better": 0.0, "nearer 0 is better": 0.0}
     return math.nan if metric.name in untold else own.get(metric.name, best.get(metric.orientation))
@@ -98,13 +100,15 @@ def perfect(metric, *, mean):
 def test_a_perfect_forecast_has_the_best_value(metric):
     labels = np.array([0, 1, 1, 0, 1])
     value = metric.function(labels, labels.astype(float))
-    assert value == pytest.approx(perfect(metric, mean=0.6), abs=0, nan_ok=True)  # mean P(y = 1) is the base rate
+    assert value == pytest.approx(perfect(metric, mean=0.6), abs=1e-15, nan_ok=True)  # mean P(y = 1) is the base rate
 
 
 @pytest.mark.parametrize("metric", MULTICLASS, ids=ids)
 def test_a_perfect_forecast_of_many_classes_has_the_best_value(metric):
     labels = np.array([0, 3, 1, 2, 2, 1])
-    assert metric.function(labels, np.eye(4)[labels]) == pytest.approx(perfect(metric, mean=1.0), abs=0, nan_ok=True)
+    assert metric.function(labels, np.eye(4)[labels]) == pytest.approx(
+        perfect(metric, mean=1.0), abs=1e-15, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=ids)

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from calibkit.goodness_of_fit import cox_calibration, cox_of
 from calibkit.information import entropy_of, log_skill_score, predictive_entropy, skill_of
+from calibkit.metrics.bin_free import BIN_FREE, DECOMPOSITION
 from calibkit.metrics.binned_errors import BINNED
 from calibkit.metrics.metric import Metric
 from calibkit.pairs import Pairs
@@ -138,4 +139,4 @@ INFORMATION = (
     ),
 )
 
-ON_REQUEST = (*BINNED, *RANKING, *RECALIBRATION, *INFORMATION)
+ON_REQUEST = (*BINNED, *BIN_FREE, *DECOMPOSITION, *RANKING, *RECALIBRATION, *INFORMATION)
