@@ -17,6 +17,7 @@ from calibkit.cli.inspect import inspect_command
 from calibkit.cli.plot import plot_command
 from calibkit.cli.predict import predict_command
 from calibkit.cli.recalibrate import recalibrate_group
+from calibkit.cli.study import study_command
 from calibkit.cli.train import demo_command, train_command
 from calibkit.errors import CalibkitError, LimitError, MissingExtraError, OptionError, OutputError
 
@@ -54,6 +55,7 @@ for _command in (
     inspect_command,
     predict_command,
     train_command,
+    study_command,
     demo_command,
 ):
     cli.add_command(_command)

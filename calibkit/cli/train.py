@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from calibkit.comparison import Comparison
 
 
-def _widths(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
+def widths(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
     """Layer widths from text such as 512,512."""
     try:
         return tuple(int(width) for width in value.split(",") if width.strip())
@@ -25,7 +25,7 @@ def _widths(_context: click.Context, _option: click.Parameter, value: str) -> tu
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of split, noise, weights and batches.")
 @click.option("--epochs", default=100, show_default=True, type=int, help="Passes over the training rows.")
 @click.option(
-    "--hidden", default="512,512", show_default=True, callback=_widths, metavar="WIDTHS", help="Hidden layers' widths."
+    "--hidden", default="512,512", show_default=True, callback=widths, metavar="WIDTHS", help="Hidden layers' widths."
 )
 @click.option(
     "--criterion", default="nll", show_default=True, help="Which epoch's weights are kept: nll, accuracy or last."

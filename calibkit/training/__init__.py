@@ -29,6 +29,7 @@ from calibkit.training.networks import mlp
 from calibkit.training.runs import train_run, train_twins
 from calibkit.training.schedules import SmoothingSchedule
 from calibkit.training.smoothing import LabelSmoothingCrossEntropy, label_smoothing_cross_entropy
+from calibkit.training.study import Study, run_study
 from calibkit.training.targets import smooth_targets, smoothed_loss_floor, smoothing_from_others
 
 __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
@@ -65,4 +66,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "train_run",
     "train_twins",
     "mlp",
+    # many runs
+    "run_study",
+    "Study",
 ]

@@ -29,7 +29,8 @@ _SPLIT, _NOISE = 0, 1
 class Dataset:
     """Labelled rows as they came, and how their inputs are to be scaled.
 
-    ``divisor`` is the largest value that an input can have (digits, images), or None: standardise.
+    ``divisor`` is the largest value that an input can have (digits, images), or None: standardise. ``shape`` is that
+    of one input before it was made a row.
     """
 
     inputs: AnyArray
@@ -37,6 +38,7 @@ class Dataset:
     n_classes: int
     divisor: float | None
     name: str
+    shape: tuple[int, ...]
     sha256: str | None = None
 
 
@@ -68,7 +70,8 @@ def load_dataset(data: AnyPath) -> Dataset:
         from sklearn.datasets import load_digits
 
         inputs, labels = load_digits(return_X_y=True)
-        return Dataset(inputs=inputs, labels=labels.astype(np.int64), n_classes=10, divisor=16.0, name=DIGITS)
+        codes = labels.astype(np.int64)
+        return Dataset(inputs=inputs, labels=codes, n_classes=10, divisor=16.0, name=DIGITS, shape=(8, 8))
     name = os.fsdecode(data)
     if Path(name).suffix.lower() != ".npz":
         raise OptionError(f'data={name!r}: expected "digits" or an .npz file with arrays x and y.')
@@ -126,6 +129,7 @@ def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, name: str) -> Dataset:
         n_classes=int(labels.max()) + 1,
         divisor=255.0 if x.dtype == np.uint8 else None,
         name=name,
+        shape=x.shape[1:],
         sha256=sha256,
     )
 

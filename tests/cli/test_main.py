@@ -61,7 +61,17 @@ def test_keywords_become_flags(message, flags):
 def test_help_lists_every_command(run):
     done = run("--help")
     assert done.code == 0
-    assert set(cli.commands) == {"evaluate", "plot", "compare", "recalibrate", "inspect", "predict", "train", "demo"}
+    assert set(cli.commands) == {
+        "evaluate",
+        "plot",
+        "compare",
+        "recalibrate",
+        "inspect",
+        "predict",
+        "train",
+        "study",
+        "demo",
+    }
     for command in cli.commands:
         assert command in done.out
         assert run(command, "--help").code == 0

@@ -45,3 +45,12 @@ def test_checkpoints_whose_network_gives_an_object_with_logits(
     assert found["temperature"]["hard"]["source"].startswith("fitted on")
     assert found["models"]["smooth"]["metrics"]["accuracy"]["value"] > 0.5  # chance gives .25
     assert (tmp_path / "hard.safetensors").is_file()
+
+
+def test_the_study_of_data_of_your_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLE.with_name("study_your_data.py")), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "breast-cancer.npz (1) " in printed
+    assert "every claim with its evidence: study/what-smoothing-does.md" in printed
+    assert "The data have two classes." in (tmp_path / "study" / "what-smoothing-does.md").read_text()
