@@ -53,7 +53,12 @@ def effective_size(weights: Floats | None, n: int) -> float:
 
 
 def group_codes(groups: NDArray[Any]) -> tuple[Integers, int]:
-    """Each row's group as 0..G-1, and G."""
+    """Each row's group as 0..G-1 in the order of their names, and G."""
+    if groups.dtype.kind in "iu" and len(groups) and 0 <= int(groups.min()) <= int(groups.max()) < 4 * len(groups):
+        # Small integers need no sort.
+        present = np.zeros(int(groups.max()) + 1, dtype=bool)
+        present[groups] = True
+        return (np.cumsum(present, dtype=np.int64) - 1)[groups], int(np.count_nonzero(present))
     names, codes = np.unique(groups, return_inverse=True)
     return codes.astype(np.int64, copy=False), len(names)
 

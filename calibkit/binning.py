@@ -181,6 +181,7 @@ def bin_table(
     *,
     weights: Floats | None = None,
     edges: Floats | None = None,
+    index: NDArray[Any] | None = None,
 ) -> BinTable:
     """Sums per bin of (n,) forecasts and outcomes (0/1 or bool), in one pass of small steps.
 
@@ -196,6 +197,8 @@ def bin_table(
         Non-negative; equal integers act as repetition.
     edges : ndarray of shape (b + 1,), optional
         Edges to use instead of those that `binning` asks for.
+    index : ndarray of shape (n,), optional
+        Each row's bin between these edges, where it is known (`row_bins`).
 
     Returns
     -------
@@ -212,9 +215,8 @@ def bin_table(
     sums = np.zeros((len(SUMS), len(edges) - 1))
     for start in range(0, len(forecast), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        index = assign_bins(forecast[rows], edges, binning.edges)
         sums += cell_sums(
-            index,
+            assign_bins(forecast[rows], edges, binning.edges) if index is None else index[rows].astype(np.intp),
             forecast[rows],
             outcome[rows],
             n_cells=len(edges) - 1,

@@ -12,9 +12,18 @@ from calibkit.bracket import paired_bracket
 from calibkit.calibration_error import calibration_error
 from calibkit.errors import InputFormatError, OptionError
 from calibkit.evaluation import Evaluation, judge
-from calibkit.intervals import PairedEstimate, holm, paired_t
+from calibkit.intervals import PairedEstimate, holm
 from calibkit.metrics import METRICS
-from calibkit.one_pass import Rng, Scored, Settings, check_predictions, make_settings, score, why_no_ece_interval
+from calibkit.one_pass import (
+    Rng,
+    Scored,
+    Settings,
+    check_predictions,
+    make_settings,
+    paired_mean,
+    score,
+    why_no_ece_interval,
+)
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
 from calibkit.render import comparison_text, plain_number
@@ -299,10 +308,9 @@ def _pair(model: Scored, reference: Scored, settings: Settings, reasons: list[st
     ours, theirs = model.rows, reference.rows
     shared = {name: (ours[name], theirs[name]) for name in ours if name in theirs and name != "base_rate"}
     shared["gap"] = (model.gap, reference.gap)
-    weights, groups = model.predictions.weights, model.predictions.groups
     found: dict[str, Difference] = {}
     for name, (a, b) in shared.items():
-        paired = paired_t(a, b, level=level or 0.95, weights=weights, groups=groups)
+        paired = paired_mean(model, reference, (a, b), level=level or 0.95)
         found[name] = _difference(name, paired, level, reasons)
     found |= _binned_differences(model, reference, settings, reasons)
     return {name: found[name] for name in METRICS if name in found}

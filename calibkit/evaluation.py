@@ -7,13 +7,14 @@ from typing import Any, Literal
 import numpy as np
 
 from calibkit._numerics import effective_size, weighted_mean
-from calibkit.bracket import Chance, bracket_interval, chance
+from calibkit.bracket import Chance, bracket_interval, chance, many_pairs_ends
 from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
 from calibkit.further import further
 from calibkit.goodness_of_fit import TestResult
-from calibkit.intervals import MeanInterval, mean_interval, units_of, wilson_interval
+from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
+    FEW_ROWS,
     Rng,
     Scored,
     Settings,
@@ -23,11 +24,13 @@ from calibkit.one_pass import (
     score,
     what_the_pass_saw,
     why_no_ece_interval,
+    why_no_score_interval,
 )
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
 from calibkit.render import evaluation_text, format_number, format_p, plain_number
 from calibkit.results import Estimate
+from calibkit.units import units_of
 from calibkit.verdict import model_sentence
 from calibkit.views import View
 
@@ -234,7 +237,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     predictions, binned, level = scored.predictions, scored.binned, settings.confidence_level
     offered = None if level is None else why_no_ece_interval(scored, settings)
     null = None
-    if level is not None and offered is None and predictions.groups is None and len(predictions) > 0:
+    if level is not None and not scored.many_pairs and predictions.groups is None and len(predictions) > 0:
         null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
     metrics, reasons = _estimates(scored, settings, null)
     more = further(scored, settings)
@@ -300,11 +303,17 @@ def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Setti
         value = weighted_mean(rows, weights)
         low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
         return Estimate(value=value, low=float(low), high=float(high))
+    unseen = why_no_score_interval(scored) if name in ("nll", "brier") else None
+    if unseen is not None:
+        reasons.append(f"No interval for {name}: {unseen}.")
+        return Estimate(value=weighted_mean(rows, weights))
     interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=_few_outcomes(scored, rows))
     if interval.reason is not None:
         reasons.append(f"No interval for {name}: {interval.reason}.")
     if interval.note is not None:
         reasons.append(f"Intervals rest on {interval.note}.")
+    if interval.skewed is not None and len(rows) >= FEW_ROWS:
+        reasons.append(f"The interval of {name} may cover less than it says: {interval.skewed}.")
     return _within_bounds(name, interval)
 
 
@@ -346,10 +355,15 @@ def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) ->
 
 
 def _ece(value: float, scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
-    rows = scored.binned.rows
-    if rows is None or settings.confidence_level is None or why_no_ece_interval(scored, settings) is not None:
+    rows, level = scored.binned.rows, settings.confidence_level
+    if level is None or why_no_ece_interval(scored, settings) is not None:
         return Estimate(value=value)
-    low, high, reason = bracket_interval(rows, level=settings.confidence_level, chance=null)
+    if scored.many_pairs:
+        tables, n, k = scored.binned.tables, len(scored.predictions), scored.predictions.n_classes or 2
+        low, high, reason = many_pairs_ends(tables, n, pairs_per_row=k // len(tables), level=level)
+    else:
+        assert rows is not None  # kept wherever there is a level
+        low, high, reason = bracket_interval(rows, level=level, chance=null)
     if reason is not None:
         reasons.append(f"No interval for ECE: {reason}.")
     return Estimate(value=value, low=low, high=high)

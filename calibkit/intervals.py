@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._numerics import Floats, effective_size, group_codes, present_rows, sums_by, weighted_mean
+from calibkit._numerics import Floats, present_rows, weighted_mean
+from calibkit.units import Spread, Units, units_of
 
-MIN_GROUPS = 5
-FEW_GROUPS = 10
-# With less than one degree of freedom a t interval is wider than anything it could say; rounding aside.
-MIN_EFFECTIVE = 2 - 1e-9
 # Outcomes that may hide where few were seen (Agresti and Coull's z^2), and how many seen ones outgrow them.
 _HIDDEN, _ENOUGH = 4, 30
+# n > 25 skewness^2 (Cochran): then the skewness of the mean is below this.
+_SKEWED = 0.2
 # A row that carries more of the variance than this is worth a note.
 _HEAVY_ROW = 0.1
 
@@ -33,10 +32,12 @@ class MeanInterval:
         Ends of the interval.
     dof : float or None
         Degrees of freedom of t: effective rows (or groups) minus 1.
+    tilt : float
+        Skewness of the mean that the interval allows for.
     reason : str or None
         Why there is no interval; None where there is one.
-    note : str or None
-        What to know about an interval that is given.
+    note, skewed : str or None
+        What to know about an interval that is given: of its units, and of the scores' skewness.
 
     Examples
     --------
@@ -49,8 +50,10 @@ class MeanInterval:
     low: float | None = None
     high: float | None = None
     dof: float | None = None
+    tilt: float = 0.0
     reason: str | None = None
     note: str | None = None
+    skewed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,74 +85,6 @@ class PairedEstimate:
     p_value: float | None = None
     reason: str | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
-    """The independent units of a sample: its rows, or its groups of dependent rows.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n,) or None
-        Each row's group, or None where every row is a unit.
-    row_weight : ndarray of shape (n,) or None
-        Weight of each row.
-    weight : ndarray of shape (units,) or float
-        Total weight of each unit; 1.0 where each is a row without weight.
-    count : int
-        Number of units.
-    effective : float
-        Kish's number of equal units, ``(sum w)^2 / sum w^2``.
-    """
-
-    codes: NDArray[np.int64] | None
-    row_weight: Floats | None
-    weight: Floats | float
-    count: int
-    effective: float
-
-    @property
-    def reason(self) -> str | None:
-        """Why these units are too few for an interval, or None."""
-        if self.codes is not None and self.count < MIN_GROUPS:
-            return f"{self.count} groups of dependent rows, fewer than {MIN_GROUPS}"
-        if self.count < 2:
-            return "no rows" if self.count == 0 else "a single row"
-        if self.effective < MIN_EFFECTIVE:
-            heavy = "row has most of the weight (n_eff" if self.codes is None else "group holds most rows (G_eff"
-            return f"one {heavy} = {self.effective:.1f})"
-        return None
-
-    @property
-    def note(self) -> str | None:
-        """What to know about an interval from these units."""
-        few = self.codes is not None and self.effective < FEW_GROUPS
-        return f"few groups: {self.effective:.1f} effective groups" if few else None
-
-    def standard_error(self, deviation: NDArray[Any]) -> float:
-        """Jackknife standard error of a mean, from each row's deviation from it (a temporary of n floats)."""
-        with np.errstate(over="ignore"):  # an infinite standard error is found by whoever asks
-            scored = deviation if self.row_weight is None else self.row_weight * deviation
-            if self.codes is not None:
-                scored = sums_by(self.codes, scored, self.count)
-            total = np.sum(self.weight) if np.ndim(self.weight) else float(self.count)
-            leave_one_out = scored / (total - self.weight)
-            return float(np.sqrt((self.count - 1) / self.count * np.sum(leave_one_out**2)))
-
-
-def units_of(n: int, *, weights: Floats | None = None, groups: NDArray[Any] | None = None) -> Units:
-    """The independent units of n rows, all of positive weight."""
-    if groups is None:
-        return Units(
-            codes=None,
-            row_weight=weights,
-            weight=1.0 if weights is None else weights,
-            count=n,
-            effective=effective_size(weights, n),
-        )
-    codes, count = group_codes(groups)
-    weight = sums_by(codes, np.ones(n) if weights is None else weights, count)
-    return Units(codes=codes, row_weight=weights, weight=weight, count=count, effective=effective_size(weight, count))
 
 
 def mean_interval(
@@ -189,20 +124,26 @@ def mean_interval(
     -----
     The standard error is the CR3 jackknife: with unit totals w_g, leaving out unit g moves the mean by
     ``sum_{i in g} w_i (x_i - mean) / (W - w_g)``; its square, summed over the G units, times (G - 1)/G. For rows of
-    equal weight that is s/sqrt(n). The degrees of freedom are G_eff - 1 with ``G_eff = W^2 / sum w_g^2``. Skewed
-    scores need many units: ``python -m benchmarks.coverage`` measures how many.
+    equal weight that is s/sqrt(n). The degrees of freedom are G_eff - 1 with ``G_eff = W^2 / sum w_g^2``.
+
+    Skewed scores need many units: more than 25 times their squared skewness (Cochran), which is a skewness c of the
+    mean below .2. With fewer, a note says so, and the end on the side of the tail lies c (1 + 2 t^2)/6 standard errors
+    further out (Johnson's first-order term; the other end stays). That fades out from c = .2 to .1: with more than 100
+    times squared skewness, the interval is Student's. ``python -m benchmarks.coverage`` measures what that is worth.
 
     References
     ----------
     Bell, McCaffrey 2002, "Bias reduction in standard errors for linear regression with multi-stage samples".
     MacKinnon, Nielsen, Webb 2023, "Cluster-robust inference: a guide to empirical practice", section 3 (CV3).
     Kish 1965, "Survey sampling" (effective size).
+    Johnson 1978, "Modified t tests and confidence intervals for asymmetrical populations", eq. 2.5.
+    Cochran 1977, "Sampling techniques", section 2.15.
 
     Examples
     --------
-    >>> interval = mean_interval(np.array([0.2, 0.4, 0.9]), level=0.95)
+    >>> interval = mean_interval(np.array([0.2, 0.5, 0.8]), level=0.95)
     >>> round(interval.value, 4), round(interval.se, 4), round(interval.low, 4), round(interval.high, 4)
-    (0.5, 0.2082, -0.3957, 1.3957)
+    (0.5, 0.1732, -0.2452, 1.2452)
     """
     present = present_rows(weights)
     if present is not None and weights is not None:
@@ -214,20 +155,54 @@ def mean_interval(
         return replace(result, reason=units.reason)
     if not np.isfinite(result.value):
         return replace(result, reason=f"{_infinite(values)} of {len(values):,} rows have an infinite score")
-    se = units.standard_error(values - result.value)
-    if binary:
-        se = with_unseen(se, units.effective)
+    spread, dof = units.spread(values, result.value), units.effective - 1
+    se = float(with_unseen(spread.se, units.effective)) if binary else spread.se
     if not np.isfinite(se):
         return replace(result, se=se, reason="the variance is beyond the range of floats")
-    half = t_quantile(units.effective - 1, level) * se
+    tilt = 0.0 if binary else tilt_that_counts(spread.tilt)
+    below, above = t_reach(dof, level, tilt)
     lowest, highest = (-np.inf, np.inf) if bounds is None else bounds
-    low, high = max(result.value - half, lowest), min(result.value + half, highest)
-    return replace(result, se=se, low=low, high=high, dof=units.effective - 1, note=units.note)
+    low, high = result.value - below * se, result.value + above * se
+    return replace(
+        result,
+        se=se,
+        low=max(low, lowest),
+        high=min(high, highest),
+        dof=dof,
+        tilt=tilt,
+        note=units.note,
+        skewed=None if binary else _skewed(spread, units),
+    )
 
 
-def with_unseen(se: float, n: float) -> float:
+def tilt_that_counts(tilt: float) -> float:
+    """The skewness of a mean that moves an end: all of it from .2 on, none below .1."""
+    size = abs(tilt)
+    return 0.0 if not size > _SKEWED / 2 else float(np.sign(tilt)) * min(size, 2 * size - _SKEWED)
+
+
+def t_reach(dof: float, level: float, tilt: float) -> tuple[float, float]:
+    """How many standard errors below and above a mean of this skewness its interval reaches."""
+    t = t_quantile(dof, level)
+    shift = tilt * (1 + 2 * t**2) / 6
+    return t - min(shift, 0.0), t + max(shift, 0.0)
+
+
+def tail(ratio: float, dof: float, facing: float) -> float:
+    """Two-sided p-value of a distance in standard errors from 0, where the skewness `facing` 0 widens the interval.
+
+    The end that faces 0 is t + c (1 + 2 t^2)/6 standard errors away, c the skewness on that side: solved for t.
+    """
+    from scipy.special import stdtr
+
+    t = ratio if facing <= 0 else (np.sqrt(1 + 4 * facing / 3 * (ratio - facing / 6)) - 1) * 1.5 / facing
+    return float(2 * stdtr(dof, -max(t, 0.0)))
+
+
+def with_unseen(se: Floats | float, n: Floats | float) -> Floats:
     """Standard error of a mean that allows for outcomes which n rows may have without showing any."""
-    return float(np.sqrt(se**2 + _HIDDEN / (n + _HIDDEN) ** 2 / (1 + (n * se) ** 2 / _ENOUGH)))
+    hidden = _HIDDEN / (n + _HIDDEN) ** 2 / (1 + (n * se) ** 2 / _ENOUGH)
+    return np.asarray(np.sqrt(se**2 + hidden), dtype=np.float64)
 
 
 def wilson_interval(
@@ -314,12 +289,12 @@ def paired_t(
     mean = mean_interval(difference, level=level, weights=weights, groups=groups)
     if mean.reason is not None or mean.dof is None or mean.se is None:
         return PairedEstimate(value=mean.value, reason=mean.reason)
-    notes = [note for note in (mean.note, _heavy_row(difference, mean.value, weights)) if note]
+    notes = [note for note in (mean.note, mean.skewed, _heavy_row(difference, mean.value, weights)) if note]
     return PairedEstimate(
         value=mean.value,
         low=mean.low,
         high=mean.high,
-        p_value=_t_p_value(mean.value, mean.se, mean.dof),
+        p_value=_t_p_value(mean.value, mean.se, mean.dof, mean.tilt),
         note="; ".join(notes) or None,
     )
 
@@ -368,13 +343,22 @@ def t_quantile(dof: float, level: float) -> float:
     return float(-stdtrit(dof, (1 - level) / 2))
 
 
-def _t_p_value(value: float, se: float, dof: float) -> float:
+def _t_p_value(value: float, se: float, dof: float, tilt: float) -> float:
     """Two-sided p-value; without any variance a difference is certain, and none is none."""
-    from scipy.special import stdtr
-
     if se == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * stdtr(dof, -abs(value) / se))
+    return tail(abs(value) / se, dof, -np.sign(value) * tilt)
+
+
+def _skewed(spread: Spread, units: Units) -> str | None:
+    """A note where the units are too few for their skewness, by Cochran's rule."""
+    if not abs(spread.tilt) > _SKEWED:
+        return None
+    kind = "rows" if units.codes is None else "groups"
+    wanted = units.effective * (spread.tilt / _SKEWED) ** 2
+    return (
+        f"skewed scores ask for {wanted:,.0f} {kind} (25 times squared skewness) and there are {units.effective:,.0f}"
+    )
 
 
 def _difference(values: NDArray[Any], reference: NDArray[Any]) -> Floats:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from calibkit import _checks
 from calibkit._numerics import Floats, effective_size
 from calibkit.binning import Binning
+from calibkit.bracket import too_rare
 from calibkit.errors import InputFormatError
-from calibkit.intervals import units_of
+from calibkit.intervals import PairedEstimate, paired_t
 from calibkit.pairs import Pairs, PairView, pairs_of
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores
+from calibkit.units import units_of
 from calibkit.views import Binned, View, score_and_bin
 
 Rng = int | np.random.Generator
@@ -89,9 +91,15 @@ class Scored:
         return self.binned.view
 
     @property
+    def many_pairs(self) -> bool:
+        """Whether its view has k pairs a row."""
+        return self.view in ("classwise", "flattened")
+
+    @property
     def gap(self) -> Floats:
         """Forecast minus outcome of each row."""
-        return self.binned.forecast - self.binned.outcome
+        rows = self.binned.rows
+        return self.binned.forecast - self.binned.outcome if rows is None else rows.gap
 
     @property
     def pairs(self) -> Pairs:
@@ -132,14 +140,37 @@ def score(predictions: Predictions, settings: Settings, *, temperature: float | 
 
 def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
     """Why the bracket interval is not offered: it is printed only where its coverage was shown."""
-    cause = None
-    if scored.view not in ("top-label", "positive"):
-        cause = f"the {scored.view} view"
-    elif settings.binning.strategy != "uniform":
-        cause = "quantile bins"
-    elif scored.predictions.weights is not None:
-        cause = "weighted rows"
-    return None if cause is None else f"No interval for ECE: its coverage has not been shown for {cause}."
+    if not scored.many_pairs:
+        return None
+    causes = {
+        "quantile bins": settings.binning.strategy != "uniform",
+        "weighted rows": scored.predictions.weights is not None,
+        "dependent rows": scored.predictions.groups is not None,
+    }
+    cause = next((name for name, holds in causes.items() if holds), None)
+    where = f"in the {scored.view} view"
+    return None if cause is None else f"No interval for ECE: its coverage has not been shown for {cause} {where}."
+
+
+def why_no_score_interval(scored: Scored) -> str | None:
+    """Why dependent rows have no interval of a score: too few whole groups show what can go wrong."""
+    rows = scored.binned.rows
+    if rows is None or rows.groups is None:
+        return None
+    return too_rare(rows.table, rows.present().units())
+
+
+def paired_mean(
+    model: Scored, reference: Scored, values: tuple[NDArray[Any], NDArray[Any]], *, level: float
+) -> PairedEstimate:
+    """Paired difference of the means of one vector of each model; without interval where groups show too little."""
+    ours, theirs = values
+    predictions = model.predictions
+    found = paired_t(ours, theirs, level=level, weights=predictions.weights, groups=predictions.groups)
+    if found.reason is not None or np.array_equal(ours, theirs):
+        return found
+    unseen = why_no_score_interval(model) or why_no_score_interval(reference)
+    return found if unseen is None else PairedEstimate(value=found.value, reason=unseen)
 
 
 def _what_may_be_a_mistake(scored: Scored) -> Iterator[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from calibkit.intervals import PairedEstimate, paired_t
-from calibkit.one_pass import Scored
+from calibkit.intervals import PairedEstimate
+from calibkit.one_pass import Scored, paired_mean
 from calibkit.render import plain_number
 from calibkit.results import Difference
 
@@ -68,5 +68,4 @@ def removed_by_temperature(
     if not all("nll" in scored.rows and np.isfinite(scored.rows["nll"]).all() for scored in (*saved, *scaled)):
         return None
     ours, theirs = (before.rows["nll"] - after.rows["nll"] for before, after in zip(saved, scaled, strict=True))
-    predictions = saved[0].predictions
-    return paired_t(ours, theirs, level=level, weights=predictions.weights, groups=predictions.groups)
+    return paired_mean(*saved, (ours, theirs), level=level)

@@ -121,11 +121,18 @@ def _one_pair_a_row(
         assert predictions.labels is not None  # resolve_view refuses predictions without labels
         assert scores.positive is not None
         forecast, outcome = scores.positive, predictions.labels == 1
-    table = bin_table(forecast, outcome, binning, weights=predictions.weights)
+    edges = bin_edges(forecast, binning, predictions.weights)
+    index = row_bins(forecast, edges, binning.edges) if keep_rows else None
+    table = bin_table(forecast, outcome, binning, weights=predictions.weights, edges=edges, index=index)
     rows = None
-    if keep_rows:
-        index = row_bins(forecast, table.edges, binning.edges)
-        rows = BinnedRows(table=table, index=index, gap=forecast - outcome, groups=predictions.groups)
+    if index is not None:
+        rows = BinnedRows(
+            table=table,
+            index=index,
+            gap=forecast - outcome,
+            groups=predictions.groups,
+            weights=predictions.weights,
+        )
     return Binned(
         view=view,
         tables=(table,),

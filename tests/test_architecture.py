@@ -20,6 +20,7 @@ ROOMS = (
     "same_rows",
     "scores",
     "binning",
+    "units",
     "intervals",
     "bracket",
     "views",

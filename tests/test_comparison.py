@@ -273,7 +273,7 @@ def test_the_published_pair_as_saved(published):
     assert (ce.value, ce.low, ce.high) == pytest.approx((0.0435, 0.0389, 0.0474), abs=6e-5)
     assert (flsd.value, flsd.low, flsd.high) == pytest.approx((0.0155, 0.0103, 0.0187), abs=6e-5)
     difference = published.differences["flsd"]["ece"]
-    assert (-difference.high, -difference.low) == pytest.approx((0.0241, 0.0332), abs=6e-5)
+    assert (-difference.high, -difference.low) == pytest.approx((0.0239, 0.0334), abs=6e-5)
     assert difference.significant(0.95)
     assert -published.differences["flsd"]["nll"].value == pytest.approx(0.2366, abs=6e-5)
 
@@ -303,7 +303,7 @@ def test_the_published_pair_s_log_score_is_split(published):
 
 def test_the_published_pair_in_words(published):
     words = "\n".join(published.verdict)
-    assert "ce: Over-confident: ECE 0.03886 to 0.04744, T* 2.498" in words
+    assert "ce: Over-confident: ECE 0.03886 to 0.04745, T* 2.498" in words
     assert "flsd is better calibrated as saved; after temperature scaling no difference in ECE was detected" in words
     assert "After scaling flsd keeps a better log score by 0.02998" in words
     assert "one seed each" in words

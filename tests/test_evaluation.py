@@ -82,17 +82,53 @@ def test_intervals_narrow_with_the_level():
 def test_an_ece_interval_is_given_only_where_its_coverage_was_shown():
     predictions = ck.Predictions.from_logits(LABELS, LOGITS)
     weighted = ck.Predictions.from_logits(LABELS, LOGITS, weights=np.linspace(0.5, 2, len(LABELS)))
+    grouped = ck.Predictions.from_logits(LABELS, LOGITS, groups=np.arange(len(LABELS)) % 50)
+    for evaluation in (
+        ck.evaluate(predictions, view="classwise"),
+        ck.evaluate(predictions, view="flattened"),
+        ck.evaluate(predictions, binning="quantile"),
+        ck.evaluate(weighted),
+        ck.evaluate(weighted, binning="quantile"),
+        ck.evaluate(grouped),
+    ):
+        assert 0 <= evaluation["ece"].low < evaluation["ece"].high
+        assert evaluation.verdict is not None
     for evaluation, cause in (
-        (ck.evaluate(predictions, view="classwise"), "classwise view"),
-        (ck.evaluate(predictions, view="flattened"), "flattened view"),
-        (ck.evaluate(predictions, binning="quantile"), "quantile bins"),
-        (ck.evaluate(weighted), "weighted rows"),
+        (ck.evaluate(predictions, view="classwise", binning="quantile"), "quantile bins in the classwise view"),
+        (ck.evaluate(weighted, view="flattened"), "weighted rows in the flattened view"),
+        (ck.evaluate(grouped, view="classwise"), "dependent rows in the classwise view"),
     ):
         assert evaluation["ece"].low is None
         assert evaluation.verdict is None
         assert any(cause in note for note in evaluation.notes)
         assert evaluation["nll"].low is not None
     assert any("n_eff" in note for note in ck.evaluate(weighted).notes)
+
+
+def test_groups_that_show_too_few_misses_have_no_interval_of_a_score():
+    rng = np.random.default_rng(0)
+    groups, confidence = np.repeat(np.arange(20), 50), rng.uniform(0.9, 1, 1_000)
+    sure = np.stack([1 - confidence, confidence], axis=1)
+    labels = (groups > 0).astype(int)  # one whole group is wrong
+    evaluation = ck.evaluate(ck.Predictions.from_probs(labels, sure, groups=groups))
+    for metric in ("ece", "nll", "brier"):
+        assert evaluation[metric].low is None
+        assert any(f"No interval for {evaluation_title(metric)}: 5.0% rarer" in note for note in evaluation.notes)
+    assert evaluation["accuracy"].low < 0.9
+    assert evaluation.verdict == "Not enough independent data for a verdict."
+
+
+def evaluation_title(metric):
+    return {"ece": "ECE"}.get(metric, metric)
+
+
+def test_skewed_scores_are_noted():
+    rng = np.random.default_rng(1)
+    confidence = np.where(rng.random(400) < 0.99, 0.999, 0.6)
+    probs, labels = np.stack([1 - confidence, confidence], axis=1), np.ones(400, dtype=int)
+    labels[:4] = 0
+    notes = ck.evaluate(ck.Predictions.from_probs(labels, probs)).notes
+    assert any("interval of nll may cover less than it says: skewed scores ask for" in note for note in notes)
 
 
 def test_a_zero_probability_of_the_truth_is_counted():
@@ -227,6 +263,6 @@ def test_the_election_file_by_rows_and_by_groups():
     grouped = ck.load(real_data("binary/538_governors_elections.npz"))
     assert grouped.groups is not None
     evaluation = ck.evaluate(grouped)
-    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0111, 0.0450), abs=6e-5)
+    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0111, 0.0455), abs=6e-5)
     assert (evaluation["base_rate"].low, evaluation["base_rate"].high) == pytest.approx((0.4080, 0.4344), abs=6e-5)
     assert any("G = 253 groups, G_eff = 180" in note for note in evaluation.notes)

@@ -5,11 +5,22 @@ import pytest
 from scipy import stats
 
 from calibkit._numerics import effective_size, group_codes
-from calibkit.intervals import holm, mean_interval, normal_quantile, paired_t, t_quantile, wilson_interval
+from calibkit.intervals import (
+    holm,
+    mean_interval,
+    normal_quantile,
+    paired_t,
+    t_quantile,
+    tilt_that_counts,
+    wilson_interval,
+)
+from calibkit.units import units_of
 from tests.real_data import real_data
 
 VALUES = np.array([0.31, 2.7, 0.013, 1.9, 0.77, 0.42, 1.13])
 WEIGHTS = np.array([2.0, 0.5, 3.0, 1.0, 0.25, 1.5, 0.9])
+# As good as symmetric: of such scores the interval is Student's.
+EVEN = np.array([0.31, 2.7, 0.013, 1.9, 0.77, 0.42, 2.24, 1.13, 2.5, 1.62])
 GROUPS = np.array(["e", "a", "b", "a", "c", "d", "e"])
 
 
@@ -26,11 +37,75 @@ def jackknife(values, weights, units):
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_independent_rows_have_the_t_interval(level):
-    found = mean_interval(VALUES, level=level)
-    expected = stats.ttest_1samp(VALUES, 0).confidence_interval(level)
+    found = mean_interval(EVEN, level=level)
+    expected = stats.ttest_1samp(EVEN, 0).confidence_interval(level)
     assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-12)
-    assert found.se == pytest.approx(stats.sem(VALUES), rel=1e-13)
-    assert (found.value, found.dof, found.reason, found.note) == (pytest.approx(VALUES.mean()), 6, None, None)
+    assert found.se == pytest.approx(stats.sem(EVEN), rel=1e-13)
+    assert (found.value, found.dof, found.reason, found.note) == (pytest.approx(EVEN.mean()), 9, None, None)
+    assert (found.tilt, found.skewed) == (0.0, None)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_end_on_the_side_of_the_tail_moves_out(level, sign):
+    scores = sign * np.exp(np.linspace(-2, 3, 40))
+    skewness = stats.skew(scores)
+    mean = skewness / np.sqrt(40)  # of the mean
+    assert abs(mean) > 0.2
+    found, t = mean_interval(scores, level=level), stats.t.ppf((1 + level) / 2, 39)
+    moved = abs(mean) * (1 + 2 * t**2) / 6
+    below, above = (t, t + moved) if sign > 0 else (t + moved, t)
+    assert found.low == pytest.approx(found.value - below * found.se, rel=1e-9)
+    assert found.high == pytest.approx(found.value + above * found.se, rel=1e-9)
+    assert (
+        found.skewed
+        == f"skewed scores ask for {25 * skewness**2:,.0f} rows (25 times squared skewness) and there are 40"
+    )
+
+
+def test_skewness_that_rows_outweigh_moves_nothing():
+    # None below .1, all from .2 on, and no jump between.
+    moved = [tilt_that_counts(tilt) for tilt in (0.0, 0.05, 0.1, 0.15, 0.2, 0.4, -0.15, -0.3, np.nan)]
+    assert moved == pytest.approx([0, 0, 0, 0.1, 0.2, 0.4, -0.1, -0.3, 0])
+
+
+def test_a_skewed_difference_excludes_zero_exactly_when_its_p_value_is_small():
+    rng = np.random.default_rng(12)
+    decided = []
+    for _ in range(200):
+        difference = rng.choice([-1, 1]) * (rng.exponential(size=25) - 0.62)
+        found = paired_t(difference, np.zeros(25), level=0.95)
+        decided.append(found.p_value < 0.05)
+        assert (found.low > 0 or found.high < 0) is decided[-1]
+    assert 20 < sum(decided) < 180
+
+
+@pytest.mark.parametrize("units", [{}, {"weights": WEIGHTS}, {"groups": GROUPS}])
+def test_the_skewness_of_a_mean_is_that_of_leaving_units_out(units):
+    weights, groups = units.get("weights", np.ones(7)), units.get("groups", np.arange(7))
+    mean = np.average(VALUES, weights=weights)
+    left = [np.average(VALUES[groups != g], weights=weights[groups != g]) for g in np.unique(groups)]
+    change = mean - np.array(left)
+    spread = units_of(7, **units).spread(VALUES, mean)
+    assert spread.tilt == pytest.approx(np.sum(change**3) / np.sum(change**2) ** 1.5, rel=1e-9)
+    assert spread.se == pytest.approx(jackknife(VALUES, weights, groups), rel=1e-9)
+
+
+def test_many_rows_are_summed_in_steps():
+    values = np.random.default_rng(3).exponential(size=70_001)
+    spread = units_of(len(values)).spread(values, values.mean())
+    assert spread.se == pytest.approx(stats.sem(values), rel=1e-10)
+    assert spread.tilt == pytest.approx(stats.skew(values) / np.sqrt(len(values)), rel=1e-9)
+
+
+def test_a_skewed_mean_covers_better_than_student():
+    rng, hits = np.random.default_rng(9), np.zeros(2)
+    for _ in range(1_000):
+        scores = rng.exponential(size=60) ** 2  # mean 2, skewness 6.6
+        found = mean_interval(scores, level=0.95)
+        student = stats.t.interval(0.95, 59, scores.mean(), stats.sem(scores))
+        hits += found.low <= 2 <= found.high, student[0] <= 2 <= student[1]
+    assert hits[1] / 1_000 < 0.89 < 0.91 < hits[0] / 1_000
 
 
 def test_weighted_rows_are_jackknifed_with_effective_degrees_of_freedom():
@@ -110,8 +185,8 @@ def test_an_interval_is_cut_to_the_bounds_of_its_scores():
     assert wide.high > 1
     cut = mean_interval(np.array([0.1, 0.9]), level=0.95, bounds=(0.0, 1.0))
     assert (cut.low, cut.high, cut.se, cut.value) == (0.0, 1.0, wide.se, wide.value)
-    inside = mean_interval(VALUES, level=0.5, bounds=(0.0, 10.0))
-    assert (inside.low, inside.high) == pytest.approx(tuple(stats.ttest_1samp(VALUES, 0).confidence_interval(0.5)))
+    inside = mean_interval(EVEN, level=0.5, bounds=(0.0, 10.0))
+    assert (inside.low, inside.high) == pytest.approx(tuple(stats.ttest_1samp(EVEN, 0).confidence_interval(0.5)))
 
 
 def test_a_gap_without_a_miss_is_not_known_exactly():
@@ -214,9 +289,9 @@ def test_wilson_ends_are_exact_at_no_and_all_successes():
 
 
 def test_paired_rows_have_the_paired_t_test():
-    other = np.array([0.5, 1.9, 0.2, 1.7, 0.9, 0.1, 1.0])
-    found, expected = paired_t(VALUES, other, level=0.95), stats.ttest_rel(VALUES, other)
-    assert found.value == pytest.approx(np.mean(VALUES - other))
+    other = EVEN + np.array([0.3, -0.2, 0.5, 0.1, -0.4, 0.2, 0.25, -0.1, 0.0, 0.15])
+    found, expected = paired_t(EVEN, other, level=0.95), stats.ttest_rel(EVEN, other)
+    assert found.value == pytest.approx(np.mean(EVEN - other))
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-12)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-12)
 
@@ -260,7 +335,9 @@ def test_a_row_that_carries_much_of_the_variance_is_named():
     model, reference = rng.normal(size=400), np.zeros(400)
     assert paired_t(model, reference, level=0.95).note is None
     model[123] = 30.0
-    assert paired_t(model, reference, level=0.95).note.startswith("row 123 carries 6")
+    note = paired_t(model, reference, level=0.95).note
+    assert note.startswith("skewed scores ask for 3,2")
+    assert "; row 123 carries 6" in note
     light = np.ones(400)
     light[123] = 1e-3
     assert paired_t(model, reference, level=0.95, weights=light).note is None

@@ -3,6 +3,6 @@
 from calibkit.bracket.null import Chance, chance
 from calibkit.bracket.paired import paired_bracket
 from calibkit.bracket.parts import BinnedRows
-from calibkit.bracket.single import bracket_interval
+from calibkit.bracket.single import bracket_interval, many_pairs_ends, too_rare
 
-__all__ = ["BinnedRows", "Chance", "bracket_interval", "chance", "paired_bracket"]
+__all__ = ["BinnedRows", "Chance", "bracket_interval", "chance", "many_pairs_ends", "paired_bracket", "too_rare"]

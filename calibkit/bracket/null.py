@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibkit._numerics import Floats
 from calibkit.binning import BinTable
+from calibkit.bracket.parts import effective_counts
 
 # Null draws per step: bounds the memory that many bins take.
 _STEP = 1 << 20
@@ -44,7 +46,7 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     Parameters
     ----------
     table : BinTable
-        Of unweighted, independent rows.
+        Of independent rows.
     rng : numpy.random.Generator
         Source of the draws.
     n_draws : int, default 2000
@@ -58,7 +60,8 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     Notes
     -----
     Outcome sums are drawn as Binomial(N_b, C_b / N_b) for the N_b rows and confidence sum C_b of each bin; the p-value
-    is (1 + number of draws at least as large) / (1 + n_draws). Its size at level 5 % is 5.0 to 5.5 %.
+    is (1 + number of draws at least as large) / (1 + n_draws). Of weighted rows, N_b is Kish's effective number of
+    them, rounded, and the rate drawn counts with the weight of the bin.
 
     References
     ----------
@@ -73,19 +76,31 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     >>> 0.01 < null.mean < 0.015, null.p_value < 0.001
     (True, True)
     """
-    assert not table.weighted  # who calls it asks first
     filled = table.count > 0
     if not filled.any():
         return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    count, expected = table.count[filled], table.confidence_sum[filled]
-    rate = np.clip(expected / count, 0.0, 1.0)
-    null = np.empty(n_draws)
-    step = max(1, _STEP // len(count))
+    weight, expected = table.weight[filled], table.confidence_sum[filled]
+    null = null_errors(effective_counts(table)[filled], weight, expected, rng=rng, n_draws=n_draws)
+    observed = np.abs(expected - table.outcome_sum[filled]).sum() / weight.sum()
+    return Chance(mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(_p_value(observed, null)))
+
+
+def null_errors(size: Floats, weight: Floats, expected: Floats, *, rng: np.random.Generator, n_draws: int) -> Floats:
+    """ECE of calibrated models, (n_draws, ...), from effective rows, weights and confidence sums of bins (..., b)."""
+    count = np.rint(size).astype(np.int64)
+    rate = np.clip(expected / np.where(weight > 0, weight, 1.0), 0.0, 1.0)
+    scale = np.where(count > 0, weight / np.maximum(count, 1), 0.0)
+    null = np.empty((n_draws, *np.shape(size)[:-1]))
+    step = max(1, _STEP // max(np.size(size), 1))
     for start in range(0, n_draws, step):
-        size = (min(step, n_draws - start), len(count))
-        null[start : start + step] = np.abs(rng.binomial(count, rate, size=size) - expected).sum(axis=1)
-    null /= count.sum()
-    observed = np.abs(expected - table.outcome_sum[filled]).sum() / count.sum()
+        shape = (min(step, n_draws - start), *np.shape(size))
+        null[start : start + step] = np.abs(scale * rng.binomial(count, rate, size=shape) - expected).sum(axis=-1)
+    total: Floats = np.sum(weight, axis=-1)
+    return null / total
+
+
+def _p_value(observed: Floats, null: Floats) -> Floats:
+    """Share of the draws that are at least as large, the observation counted as one of them."""
     # Sums that are equal as real numbers may differ in the last bits.
-    reached = int(np.count_nonzero(null >= observed * (1 - 1e-12)))
-    return Chance(mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=(1 + reached) / (1 + n_draws))
+    reached = np.count_nonzero(null >= observed * (1 - 1e-12), axis=0)
+    return np.asarray((1 + reached) / (1 + len(null)))

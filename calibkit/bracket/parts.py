@@ -1,4 +1,7 @@
-"""Per bin, its gap, the gap's standard error and what bounds its bias: of independent rows and of groups. Floor 2."""
+"""Per bin, its gap, the gap's standard error and what bounds its bias: of independent rows and of groups. Floor 2.
+
+Every formula works on the last axis, so that many tables of the same bins (as in a simulation) go through at once.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,9 +11,8 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.intervals import Units
-
-WEIGHTED = "an ECE interval of weighted rows has no shown coverage"
+from calibkit.intervals import tilt_that_counts
+from calibkit.units import Units, units_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +29,8 @@ class BinnedRows:
         Confidence minus outcome of each row.
     groups : ndarray of shape (n,) or None
         Group of each row, where rows of one group are dependent.
+    weights : ndarray of shape (n,) or None
+        Weight of each row; those of weight 0 are absent.
 
     Examples
     --------
@@ -40,94 +44,148 @@ class BinnedRows:
     index: NDArray[Any]
     gap: Floats
     groups: NDArray[Any] | None = None
+    weights: Floats | None = None
+
+    def present(self) -> "BinnedRows":
+        """The rows of positive weight."""
+        if self.weights is None or np.all(self.weights > 0):
+            return self
+        kept = self.weights > 0
+        groups = None if self.groups is None else self.groups[kept]
+        return replace(self, index=self.index[kept], gap=self.gap[kept], groups=groups, weights=self.weights[kept])
+
+    def units(self) -> Units:
+        """The independent units: rows, or groups of them; call it on `present` rows."""
+        return units_of(len(self.gap), weights=self.weights, groups=self.groups)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parts:
-    """The pieces of a bracket interval, by bin: gap D_b and its standard error s_b, over the B filled bins."""
+    """The pieces of a bracket interval: gap D_b and its standard error s_b of every bin, 0 in empty ones.
+
+    Attributes
+    ----------
+    gap, error, null_size : ndarray of shape (..., b)
+        D_b, s_b, and the mean size of D_b in a calibrated bin.
+    theta, se : ndarray of shape (...)
+        The plug-in error, sum |D_b|, and its standard error.
+    filled : ndarray of shape (..., b)
+        Which bins hold rows.
+    """
 
     gap: Floats
     error: Floats
-    theta: float
-    se: float
     null_size: Floats
+    theta: Floats
+    se: Floats
     filled: NDArray[np.bool_]
 
     @property
-    def bias(self) -> tuple[float, float]:
+    def bias(self) -> tuple[Floats, Floats]:
         """Lower and upper bound of the bias of theta."""
-        size, b = np.abs(self.gap), max(len(self.gap), 1)
-        shrunk = np.maximum(size - np.sqrt(max(1.0, np.log(b / 5.5))) * self.error, 0.0)
+        size = np.abs(self.gap)
+        b = np.maximum(self.filled.sum(axis=-1, keepdims=True), 1)
+        tau = np.sqrt(np.maximum(1.0, np.log(b / 5.5)))
+        shrunk = np.maximum(size - tau * self.error, 0.0)
         largest = _folded_bias(shrunk, self.error)
         # A bin of few rows is not normal: where its gap may be 0, its bias may be that of a calibrated bin.
         largest = np.where(shrunk > 0, largest, np.maximum(largest, self.null_size))
-        stretched = size + 0.16 * max(0.0, np.log(b / 15)) * self.error
-        return float(np.sum(_folded_bias(stretched, self.error))), float(np.sum(largest))
+        stretched = size + 0.16 * np.maximum(0.0, np.log(b / 9)) * self.error
+        return _folded_bias(stretched, self.error).sum(axis=-1), largest.sum(axis=-1)
+
+    @property
+    def sure_sign(self) -> Floats:
+        """Sign of each gap, as far as it is sure: 0 within one standard error of 0, nearly ±1 beyond three."""
+        from scipy.special import ndtr
+
+        ratio = np.full(np.shape(self.gap), np.inf)
+        np.divide(np.abs(self.gap), self.error, out=ratio, where=self.error > 0)
+        sure: Floats = np.sign(self.gap) * (2 * ndtr(np.maximum(ratio - 1, 0.0)) - 1)
+        return sure
+
+    def ends(
+        self, below: Floats | float, above: Floats | float, *, explained: NDArray[np.bool_] | bool = False
+    ) -> tuple[Floats, Floats]:
+        """Ends of the interval, so far beyond the bounds of the bias; the lower one is 0 where chance explains it."""
+        bias_low, bias_high = self.bias
+        low = np.where(explained, 0.0, np.maximum(self.theta - bias_high - below, 0.0))
+        return low, np.minimum(np.maximum(self.theta - bias_low + above, low), 1.0)
+
+
+def effective_counts(table: BinTable) -> Floats:
+    """Kish's number of equally weighted rows in each bin; the count without weights, 0 in an empty bin."""
+    return _kish(table.weight, table.weight_squared) if table.weighted else table.count.astype(np.float64)
+
+
+def table_size(table: BinTable) -> Floats:
+    """Kish's number of equally weighted rows of a table."""
+    return _kish(np.sum(table.weight, axis=-1), np.sum(table.weight_squared, axis=-1))
+
+
+def _kish(total: Floats, squares: Floats) -> Floats:
+    return np.asarray(np.divide(total**2, squares, out=np.zeros(np.shape(total)), where=squares > 0))
 
 
 def parts_of(table: BinTable) -> Parts:
     """Gaps and errors of independent rows, from the table alone."""
     filled = table.count > 0
-    count, confidence, outcome = (sums[filled] for sums in (table.weight, table.confidence_sum, table.outcome_sum))
-    n = max(float(count.sum()), 1.0)
-    gap = (confidence - outcome) / n
-    theta = float(np.abs(gap).sum())
-    rate = np.clip((outcome + 2 * confidence / count) / (count + 2), 0.0, 1.0)
-    variance = count * rate * (1 - rate) / n**2
-    between = max(0.0, n * float(np.sum(gap**2 / count)) - theta**2) / n
-    se = float(np.sqrt(variance.sum() + between))
+    weight = np.where(filled, table.weight, 1.0)
+    total = np.sum(table.weight, axis=-1, keepdims=True)
+    total = np.where(total > 0, total, 1.0)  # (..., 1)
+    size, said = effective_counts(table), np.clip(table.confidence_sum / weight, 0.0, 1.0)
+    gap = (table.confidence_sum - table.outcome_sum) / total
+    rate = np.clip((size * (table.outcome_sum / weight) + 2 * said) / (size + 2), 0.0, 1.0)
+    share = table.weight_squared / total**2  # of the variance that one row would have
+    theta = np.abs(gap).sum(axis=-1)
+    between = share * (np.abs(gap) * (total / weight) - theta[..., None]) ** 2
+    variance = share * rate * (1 - rate)
     return Parts(
         gap=gap,
         error=np.sqrt(variance),
+        null_size=_null_size(np.rint(size), said) * table.weight / total,
         theta=theta,
-        se=se,
-        null_size=_null_size(count, np.clip(confidence / count, 0.0, 1.0)) / n,
+        se=np.sqrt((variance + between).sum(axis=-1)),
         filled=filled,
     )
 
 
-def grouped(parts: Parts, rows: BinnedRows, units: Units) -> Parts:
-    """The same pieces with the CR3 errors of dependent rows, none below its value by rows."""
-    signed = signed_gap(rows, parts)
-    error = _group_errors(rows, units)[parts.filled]
-    return replace(
-        parts,
-        error=np.maximum(parts.error, error),
-        se=max(parts.se, units.standard_error(signed - parts.theta)),
-    )
+def grouped(parts: Parts, rows: BinnedRows, units: Units) -> tuple[Parts, float]:
+    """The same pieces with the CR3 errors of dependent rows, none below its value by rows; the skewness of theta."""
+    spread = units.spread(signed_gap(rows, np.sign(parts.gap)), float(parts.theta))
+    error = np.maximum(parts.error, _group_errors(rows, units))
+    return replace(parts, error=error, se=np.maximum(parts.se, spread.se)), tilt_that_counts(spread.tilt)
 
 
-def signed_gap(rows: BinnedRows, parts: Parts) -> Floats:
-    """Each row's gap, with the sign of its bin's gap: theta is their mean."""
-    sign = np.zeros(len(rows.table.count))
-    sign[parts.filled] = np.sign(parts.gap)
+def signed_gap(rows: BinnedRows, sign: Floats) -> Floats:
+    """Each row's gap, with a sign of its bin; theta is the mean with the signs of the bins' gaps."""
     signed: Floats = sign[rows.index] * rows.gap
     return signed
 
 
 def _null_size(count: Floats, rate: Floats) -> Floats:
-    """Mean of |Y - C| in a calibrated bin: the mean absolute deviation of a binomial (de Moivre's formula)."""
+    """Mean of |Y/N - rate| in a calibrated bin: the mean absolute deviation of a binomial (de Moivre's formula)."""
     from scipy.special import gammaln, xlog1py, xlogy
 
+    count = np.maximum(count, 1.0)
     below = np.minimum(np.floor(count * rate), count - 1)
     log_choices = gammaln(count) - gammaln(below + 1) - gammaln(count - below)
     log_mass = log_choices + xlogy(below + 1, rate) + xlog1py(count - below, -rate)
-    size: Floats = 2 * count * np.exp(log_mass)
+    size: Floats = 2 * np.exp(log_mass)
     return size
 
 
 def _group_errors(rows: BinnedRows, units: Units) -> Floats:
-    """CR3 standard error of each D_b: leaving out group g moves it by (sum of its gaps - n_g D_b) / (n - n_g)."""
+    """CR3 standard error of each D_b: leaving out group g moves it by (sum of its w gap - w_g D_b) / (W - w_g)."""
     assert units.codes is not None
-    b, n = len(rows.table.count), len(rows.gap)
+    b, size = len(rows.table.count), np.asarray(units.weight)
+    total = size.sum()
     # Only the (group, bin) cells that hold rows: a dense table could be far larger than the rows.
     cells, place = np.unique(units.codes * b + rows.index, return_inverse=True)
-    total = np.bincount(place, weights=rows.gap)
+    sums = np.bincount(place, weights=rows.gap if rows.weights is None else rows.weights * rows.gap)
     bin_of, group_of = cells % b, cells // b
-    size = np.asarray(units.weight)
-    reach = size / (n - size)
-    mean = np.bincount(bin_of, total, b) / n
-    moved = total / (n - size[group_of])
+    reach = size / (total - size)
+    mean = np.bincount(bin_of, sums, b) / total
+    moved = sums / (total - size[group_of])
     squares = (
         np.bincount(bin_of, moved**2, b)
         - 2 * mean * np.bincount(bin_of, moved * reach[group_of], b)
@@ -141,7 +199,7 @@ def _folded_bias(size: Floats, error: Floats) -> Floats:
     """E|d + sZ| - d for each bin, the upward bias of |D_b| for a true gap d; 0 where s is 0."""
     from scipy.special import ndtr
 
-    ratio = np.full(len(size), np.inf)
+    ratio = np.full(np.shape(size), np.inf)
     np.divide(size, error, out=ratio, where=error > 0)
     bias: Floats = 2 * error * np.exp(-(ratio**2) / 2) / np.sqrt(2 * np.pi) - 2 * size * ndtr(-ratio)
     return bias

@@ -1,11 +1,17 @@
 """The interval of one model's ECE, allowing for its bias. Floor 2."""
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from calibkit._numerics import Floats
 from calibkit.binning import BinTable
+from calibkit.bracket.many import many_pairs_parts
 from calibkit.bracket.null import Chance
-from calibkit.bracket.parts import WEIGHTED, BinnedRows, grouped, parts_of
-from calibkit.intervals import Units, normal_quantile, t_quantile, units_of, with_unseen
+from calibkit.bracket.parts import BinnedRows, grouped, parts_of, table_size
+from calibkit.intervals import normal_quantile, t_reach, with_unseen
+from calibkit.units import Units
 
 # Rarer outcomes of dependent rows, in whole groups: with fewer, the groups that would tell were not seen.
 _MIN_RARE_GROUPS = 2
@@ -43,7 +49,7 @@ def bracket_interval(
     - beta(d, s) = 2 s phi(d/s) - 2 d Phi(-d/s), which is E|d + sZ| - d: the bias of a bin whose true gap is d.
 
     The bias of theta is bounded from below by taking gaps as seen, and a little larger in many bins:
-    sum beta(|D_b| + kappa s_b, s_b), kappa = .16 max(0, ln(B/15)); and from above by shrinking them by tau standard
+    sum beta(|D_b| + kappa s_b, s_b), kappa = .16 max(0, ln(B/9)); and from above by shrinking them by tau standard
     errors: sum beta(max(|D_b| - tau s_b, 0), s_b), tau = max(1, sqrt(ln(B/5.5))), where a bin whose gap shrinks to 0
     counts at least with the mean |Y_b - C_b|/n of a calibrated bin, exact for the few rows that are not normal.
     low = theta - the larger bound - z se, high = theta - the smaller one + z se; low is 0 where the test of `chance`
@@ -54,10 +60,13 @@ def bracket_interval(
     of Agresti and Coull where little was seen, nothing where much was. 20 rows that are all correct with
     confidence 1 have the interval [0, .163].
 
-    With groups, s_b and se are CR3 jackknife errors over groups, each at least its value by rows, z is the t quantile
-    with G_eff - 1 degrees of freedom, and n in the growth of se is n/deff, deff the ratio of se^2 to its value by rows
-    (at most n/G_eff). There is no interval where the rarer outcomes of the bins, a share r of the rows, are worth
-    fewer than r G_eff = 2 groups. ``python -m benchmarks.coverage`` measures the coverage.
+    Of weighted rows, n and the N_b of p_b are Kish's effective numbers, sums are weighted, and s_b^2 and the second
+    part of se^2 are the weighted variances. With groups, s_b and se are CR3 jackknife errors over groups, each at least
+    its value by rows, z is the t quantile with G_eff - 1 degrees of freedom and its term for skewness (see
+    `mean_interval`), and n in the growth of se is n/deff, deff the ratio of se^2 to its value by rows (at most
+    n/G_eff). There is no interval where the rarer outcomes of the bins, a share r of the rows, are worth fewer than
+    r G_eff = 2 groups.
+    ``python -m benchmarks.coverage`` measures the coverage.
 
     References
     ----------
@@ -76,34 +85,78 @@ def bracket_interval(
     >>> round(low, 4), round(high, 4)
     (0.0605, 0.1395)
     """
-    table = rows.table if isinstance(rows, BinnedRows) else rows
-    n = int(table.count.sum())
-    units = units_of(n, groups=rows.groups if isinstance(rows, BinnedRows) else None)
-    reason = WEIGHTED if table.weighted else units.reason or _too_rare(table, units)
+    explained = chance is not None and chance.p_value > (1 - level) / 2
+    if isinstance(rows, BinnedRows) and rows.groups is not None:
+        return _group_ends(rows.present(), level)
+    table = rows if isinstance(rows, BinTable) else rows.table
+    units = _table_units(table)
+    if units.reason is not None:
+        return None, None, units.reason
+    low, high = table_ends(table, level=level, explained=explained)
+    if not np.isfinite(low) or not np.isfinite(high):
+        return None, None, "the weights are beyond the range of floats"
+    return float(low), float(high), None
+
+
+def table_ends(table: BinTable, *, level: float, explained: NDArray[np.bool_] | bool) -> tuple[Floats, Floats]:
+    """Ends of the interval of independent rows, (...), from their table (..., b) alone."""
+    parts, effective = parts_of(table), table_size(table)
+    reach = normal_quantile(level) * with_unseen(parts.se, effective)
+    return parts.ends(reach, reach, explained=explained)
+
+
+def many_pairs_ends(
+    tables: Sequence[BinTable], n: int, *, pairs_per_row: int, level: float
+) -> tuple[float | None, float | None, str | None]:
+    """Interval of the ECE over k pairs a row, from its tables (see `many_pairs_parts`), or why there is none."""
+    units = Units(codes=None, row_weight=None, weight=1.0, count=n, effective=float(n))
+    if units.reason is not None:
+        return None, None, units.reason
+    low, high = many_table_ends(tables, n, pairs_per_row=pairs_per_row, level=level)
+    return float(low), float(high), None
+
+
+def many_table_ends(tables: Sequence[BinTable], n: int, *, pairs_per_row: int, level: float) -> tuple[Floats, Floats]:
+    """Ends of that interval, (...), from tables (..., b) of n rows."""
+    parts = many_pairs_parts(tables, pairs_per_row=pairs_per_row)
+    reach = normal_quantile(level) * with_unseen(parts.se, n)
+    return parts.ends(reach, reach)
+
+
+def _group_ends(rows: BinnedRows, level: float) -> tuple[float | None, float | None, str | None]:
+    """Ends of the interval of dependent rows, or why there are none."""
+    units = rows.units()
+    reason = units.reason or too_rare(rows.table, units)
     if reason is not None:
         return None, None, reason
-    parts, z, effective = parts_of(table), normal_quantile(level), float(n)
-    if isinstance(rows, BinnedRows) and units.codes is not None:
-        by_rows, parts = parts.se, grouped(parts, rows, units)
-        z, chance = t_quantile(units.effective - 1, level), None
-        effective = max(units.effective, n * min(1.0, (by_rows / parts.se) ** 2 if parts.se > 0 else 0.0))
-    reach = z * with_unseen(parts.se, effective)
-    bias_low, bias_high = parts.bias
-    low = max(parts.theta - bias_high - reach, 0.0)
-    if chance is not None and chance.p_value > (1 - level) / 2:
-        low = 0.0
-    high = min(max(parts.theta - bias_low + reach, low), 1.0)
-    return low, high, None
+    by_rows = parts_of(rows.table)
+    parts, tilt = grouped(by_rows, rows, units)
+    se = with_unseen(parts.se, grown_size(units, by_rows.se, parts.se))
+    low, high = parts.ends(*(se * reach for reach in t_reach(units.effective - 1, level, tilt)))
+    return float(low), float(high), None
 
 
-def _too_rare(table: BinTable, units: Units) -> str | None:
+def grown_size(units: Units, by_rows: Floats, by_groups: Floats) -> float:
+    """Rows that dependent rows are worth, of their variance: between G_eff and n."""
+    deflated = (by_rows / by_groups) ** 2 if by_groups > 0 else 0.0
+    n = units.effective if units.codes is None else float(len(units.codes))
+    return max(units.effective, n * min(1.0, float(deflated)))
+
+
+def too_rare(table: BinTable, units: Units) -> str | None:
     """Why groups with so few misses have no interval, or None."""
     if units.codes is None:
         return None
-    rarer = np.minimum(table.outcome_sum, table.count - table.outcome_sum).sum() / table.count.sum()
+    rarer = np.minimum(table.outcome_sum, table.weight - table.outcome_sum).sum() / table.weight.sum()
     if rarer * units.effective >= _MIN_RARE_GROUPS:
         return None
     return (
         f"{rarer:.1%} rarer outcomes (misses, say) are worth {rarer * units.effective:.1f} of "
         f"{units.effective:.1f} effective groups, fewer than {_MIN_RARE_GROUPS}"
     )
+
+
+def _table_units(table: BinTable) -> Units:
+    """The rows of a table, each a unit."""
+    n, effective = int(table.count.sum()), float(table_size(table))
+    return Units(codes=None, row_weight=None, weight=1.0, count=n, effective=effective)
