@@ -1,20 +1,18 @@
 """How calibrated is one model: every metric with its interval, the settings that made it, and what to know. Floor 3."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from calibkit._numerics import effective_size, weighted_mean
-from calibkit.bracket import Chance, bracket_interval, chance, many_pairs_ends
-from calibkit.calibration_error import ReliabilityCurve, calibration_error, curve_of
+from calibkit.bracket import Chance, chance
+from calibkit.calibration_error import ReliabilityCurve, curve_of
+from calibkit.estimates import standard_estimates
 from calibkit.further import further
 from calibkit.goodness_of_fit import TestResult
-from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
-    FEW_ROWS,
     Rng,
     Scored,
     Settings,
@@ -24,13 +22,11 @@ from calibkit.one_pass import (
     score,
     what_the_pass_saw,
     why_no_ece_interval,
-    why_no_score_interval,
 )
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
 from calibkit.render import evaluation_text, format_number, format_p, plain_number
 from calibkit.results import Estimate
-from calibkit.units import units_of
 from calibkit.verdict import model_sentence
 from calibkit.views import View
 
@@ -118,8 +114,6 @@ class Evaluation:
         return evaluation_text(self.to_dict())
 
 
-# Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.
-FEW_UNITS = 2
 CHANCE = ("mean", "p95", "p_value")
 TEST = ("statistic", "statistic_over_sigma", "p_value", "degrees_of_freedom")
 
@@ -239,7 +233,7 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     null = None
     if level is not None and not scored.many_pairs and predictions.groups is None and len(predictions) > 0:
         null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
-    metrics, reasons = _estimates(scored, settings, null)
+    metrics, reasons = standard_estimates(scored, settings, null)
     more = further(scored, settings)
     verdict = None
     if level is not None and offered is None:
@@ -272,101 +266,6 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         verdict=verdict,
         notes=tuple(dict.fromkeys((*notes, *_absent_note(absent)))),
     )
-
-
-def _estimates(scored: Scored, settings: Settings, null: Chance | None) -> tuple[dict[str, Estimate], list[str]]:
-    """Every metric in the registry's order, and the reasons why an interval is missing."""
-    reasons: list[str] = []
-    means = {name: _mean(name, rows, scored, settings, reasons) for name, rows in scored.rows.items()}
-    metrics: dict[str, Estimate] = {
-        name: means[name] for name in ("accuracy", "base_rate", "mean_confidence") if name in means
-    }
-    metrics["gap"] = _gap(scored, settings, metrics)
-    tables = scored.binned.tables
-    metrics |= {
-        name: Estimate(value=calibration_error(tables, norm=metric.norm))
-        for name, metric in METRICS.items()
-        if metric.norm is not None
-    }
-    metrics["ece"] = _ece(metrics["ece"].value, scored, settings, null, reasons)
-    metrics |= {name: means[name] for name in ("nll", "brier") if name in means}
-    return metrics, reasons
-
-
-def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Settings, reasons: list[str]) -> Estimate:
-    """A mean with its interval: Wilson for fractions of independent rows, else t."""
-    predictions, level = scored.predictions, settings.confidence_level
-    weights, groups = predictions.weights, predictions.groups
-    if level is None or len(rows) == 0:
-        return Estimate(value=weighted_mean(rows, weights))
-    if name in ("accuracy", "base_rate") and groups is None:
-        value = weighted_mean(rows, weights)
-        low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
-        return Estimate(value=value, low=float(low), high=float(high))
-    unseen = why_no_score_interval(scored) if name in ("nll", "brier") else None
-    if unseen is not None:
-        reasons.append(f"No interval for {name}: {unseen}.")
-        return Estimate(value=weighted_mean(rows, weights))
-    interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=_few_outcomes(scored, rows))
-    if interval.reason is not None:
-        reasons.append(f"No interval for {name}: {interval.reason}.")
-    if interval.note is not None:
-        reasons.append(f"Intervals rest on {interval.note}.")
-    if interval.skewed is not None and len(rows) >= FEW_ROWS:
-        reasons.append(f"The interval of {name} may cover less than it says: {interval.skewed}.")
-    return _within_bounds(name, interval)
-
-
-def _few_outcomes(scored: Scored, outcome: np.ndarray[Any, Any]) -> bool:
-    """Whether an interval must allow for outcomes not seen; of grouped rows only where the rarer one is rare indeed."""
-    if outcome.dtype != np.bool_:
-        return False
-    predictions = scored.predictions
-    if predictions.groups is None:
-        return True
-    rate = weighted_mean(outcome, predictions.weights)
-    units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
-    return min(rate, 1 - rate) * units.effective < FEW_UNITS
-
-
-def _within_bounds(name: str, interval: MeanInterval) -> Estimate:
-    """An estimate whose interval does not leave what the metric can be."""
-    if interval.low is None or interval.high is None:
-        return Estimate(value=interval.value)
-    low, high = METRICS[name].bounds
-    return Estimate(value=interval.value, low=max(interval.low, low), high=min(interval.high, high))
-
-
-def _gap(scored: Scored, settings: Settings, metrics: Mapping[str, Estimate]) -> Estimate:
-    """Mean confidence minus accuracy (or base rate), with the t interval of the row differences."""
-    truth = metrics["base_rate" if scored.view == "positive" else "accuracy"]
-    value = metrics["mean_confidence"].value - truth.value
-    predictions = scored.predictions
-    if settings.confidence_level is None or len(predictions) == 0:
-        return Estimate(value=value)
-    interval = mean_interval(
-        scored.gap,
-        level=settings.confidence_level,
-        weights=predictions.weights,
-        groups=predictions.groups,
-        binary=_few_outcomes(scored, scored.binned.outcome),
-    )
-    return replace(_within_bounds("gap", interval), value=value)
-
-
-def _ece(value: float, scored: Scored, settings: Settings, null: Chance | None, reasons: list[str]) -> Estimate:
-    rows, level = scored.binned.rows, settings.confidence_level
-    if level is None or why_no_ece_interval(scored, settings) is not None:
-        return Estimate(value=value)
-    if scored.many_pairs:
-        tables, n, k = scored.binned.tables, len(scored.predictions), scored.predictions.n_classes or 2
-        low, high, reason = many_pairs_ends(tables, n, pairs_per_row=k // len(tables), level=level)
-    else:
-        assert rows is not None  # kept wherever there is a level
-        low, high, reason = bracket_interval(rows, level=level, chance=null)
-    if reason is not None:
-        reasons.append(f"No interval for ECE: {reason}.")
-    return Estimate(value=value, low=low, high=high)
 
 
 def _settings_dict(predictions: Predictions, settings: Settings) -> dict[str, object]:

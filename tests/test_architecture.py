@@ -49,6 +49,7 @@ ROOMS = (
     "one_pass",
     "further",
     "scaling",
+    "estimates",
     "evaluation",
     "alignment",
     "score_split",
