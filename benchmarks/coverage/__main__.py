@@ -16,6 +16,8 @@ from benchmarks.coverage.cells import Cell
 from benchmarks.coverage.summary import draw, lowest_lines, size_lines, summary_lines
 from benchmarks.coverage.tables import SIZES, Plan, tables
 
+FIGURE = "![Coverage of every cell by kind of interval, with the nominal level]({})\n\n"
+
 
 def markdown(title: str, head: Iterable[str], lines: Iterable[tuple[str, ...]]) -> str:
     """A table under its title."""
@@ -92,7 +94,8 @@ def main() -> None:
     if options.figure is not None:
         draw(cells, options.figure, repetitions=plan.repetitions)
     if options.page is not None:
-        paste(options.page / "coverage.md", "summary", summary(cells, plan).replace("## ", "### "))
+        picture = "" if options.figure is None else FIGURE.format(Path(options.figure).relative_to(options.page))
+        paste(options.page / "coverage.md", "summary", picture + summary(cells, plan).replace("## ", "### "))
         paste(options.page / "coverage-tables.md", "tables", "\n".join(found))
     print(f"{time.perf_counter() - start:.0f} s in {options.jobs} processes")
 
