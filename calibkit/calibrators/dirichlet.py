@@ -149,9 +149,12 @@ class _Problem:
                 matrix[a, :, b] = matrix[b, :, a] = (self.features * mass[:, None]).T @ self.features
         return np.asarray(matrix.reshape(k * width, k * width) + np.diag(self.strength))
 
-    def turning(self, point: Floats) -> Product:
-        """Product of the second derivatives with a vector, without the matrix."""
+    def turning(self, point: Floats) -> tuple[Product, Floats]:
+        """Product of the second derivatives with a vector, without the matrix, and their diagonal."""
         parts = [(rows, softmax(self._logits(point, rows))) for rows in self.rows.blocks()]
+        diagonal = self.strength.copy()
+        for rows, q in parts:
+            diagonal += ((self.rows.weights[rows, None] * q * (1.0 - q)).T @ self.features[rows] ** 2).ravel()
 
         def product(direction: Floats) -> Floats:
             found = self.strength * direction
@@ -160,7 +163,7 @@ class _Problem:
                 found += (change.T @ self.features[rows]).ravel()
             return found
 
-        return product
+        return product, diagonal
 
     def _logits(self, point: Floats, rows: slice = slice(None)) -> Floats:
         return np.asarray(self.features[rows] @ point.reshape(self.rows.n_classes, -1).T)

@@ -17,13 +17,15 @@ _TOLERANCE = 1e-10
 Value = Callable[[Floats], tuple[float, Floats]]
 Curvature = Callable[[Floats], Floats]
 Product = Callable[[Floats], Floats]
+# At a point: the product of the second derivatives with a vector, and their diagonal.
+Turning = Callable[[Floats], tuple[Product, Floats]]
 
 
-def least_convex(value: Value, curvature: Curvature, turning: Callable[[Floats], Product], start: Floats) -> Floats:
+def least_convex(value: Value, curvature: Curvature, turning: Turning, start: Floats) -> Floats:
     """Least point of a strictly convex function, by `newton`: with the matrix, or with products where it is large."""
     if len(start) <= MAX_NEWTON:
         return newton(value, start, lambda point, right: solved(curvature(point), right))
-    return newton(value, start, lambda point, right: _conjugate(turning(point), right))
+    return newton(value, start, lambda point, right: _conjugate(*turning(point), right))
 
 
 def newton(value: Value, start: Floats, solve: Callable[[Floats, Floats], Floats]) -> Floats:
@@ -100,16 +102,17 @@ def solved(matrix: Floats, right: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
 
 
-def _conjugate(product: Product, right: Floats) -> Floats:
+def _conjugate(product: Product, diagonal: Floats, right: Floats) -> Floats:
     """Solution of a positive definite system by conjugate gradients, the more exact the smaller the right side.
 
-    Far from the minimum a rough step is as good as an exact one; near it, each step squares the distance (Nocedal,
-    Wright 2006, section 7.1).
+    Far from the minimum a rough step is as good as an exact one; near it, each step squares the distance. Parameters
+    are measured in units of their own curvature (Nocedal, Wright 2006, sections 5.1 and 7.1).
     """
     solution, residual = np.zeros_like(right), right.copy()
-    direction, square = residual.copy(), float(residual @ residual)
+    direction = residual / diagonal
+    square = float(residual @ direction)
     size = np.sqrt(square)
-    enough = max(min(0.1, size), 1e-9) * size
+    enough = max(min(0.1, size), 1e-3) * size
     for _ in range(20 * len(right)):
         if not np.sqrt(square) > enough:
             break
@@ -117,8 +120,9 @@ def _conjugate(product: Product, right: Floats) -> Floats:
         factor = square / float(direction @ turned)
         solution += factor * direction
         residual -= factor * turned
-        square, before = float(residual @ residual), square
-        direction = residual + square / before * direction
+        scaled = residual / diagonal
+        square, before = float(residual @ scaled), square
+        direction = scaled + square / before * direction
     return solution
 
 

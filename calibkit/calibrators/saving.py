@@ -12,7 +12,7 @@ from calibkit._numerics import Integers
 from calibkit.calibrators.calibrator import Calibrator
 from calibkit.calibrators.methods import METHODS, method_of
 from calibkit.calibrators.state import from_plain, to_plain
-from calibkit.errors import CalibkitError, InputFormatError, OutputError
+from calibkit.errors import CalibkitError, InputFormatError, LimitError, OutputError
 from calibkit.files.atomic import write_text
 from calibkit.files.contents import shown
 from calibkit.files.source import AnyPath, open_source
@@ -20,6 +20,7 @@ from calibkit.files.strict_json import strict_json
 from calibkit.same_rows import SIZE, RowSketch
 
 SCHEMA = "calibkit.calibrator/1"
+MAX_BYTES = 1 << 28  # a matrix of 3,000 classes
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "method": str,
     "options": dict,
@@ -58,7 +59,7 @@ def load_calibrator(path: AnyPath) -> Calibrator:
     Raises
     ------
     InputFormatError
-        If the file is no calibrator, of a newer version, or damaged: everything in it is checked.
+        If the file is no calibrator, of a newer version, too large, or damaged: everything in it is checked.
 
     Examples
     --------
@@ -72,8 +73,10 @@ def load_calibrator(path: AnyPath) -> Calibrator:
     >>> read.temperature_ == fitted.temperature_
     True
     """
-    with open_source(path) as source:
-        where, content = source.shown, source.file.read()
+    with open_source(path, max_bytes=MAX_BYTES) as source:
+        where, content = source.shown, source.file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise LimitError(f"{where}: is larger than {MAX_BYTES:,} bytes, more than any calibrator needs")
     try:
         plain = strict_json(content)
     except ValueError as error:

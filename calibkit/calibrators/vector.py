@@ -138,9 +138,13 @@ class _Problem:
         matrix[k + each, k + each] += own[0]
         return np.asarray(matrix + self.penalty * np.eye(2 * k))
 
-    def turning(self, point: Floats) -> Product:
-        """Product of the second derivatives with a vector, without the matrix."""
+    def turning(self, point: Floats) -> tuple[Product, Floats]:
+        """Product of the second derivatives with a vector, without the matrix, and their diagonal."""
         parts = [(rows, softmax(self._logits(point, rows))) for rows in self.rows.blocks()]
+        diagonal = np.full(len(point), self.penalty)
+        for rows, q in parts:
+            spread = self.rows.weights[rows, None] * q * (1.0 - q)
+            diagonal += np.concatenate([np.einsum("ij,ij->j", spread, self.scores[rows] ** 2), spread.sum(axis=0)])
 
         def product(direction: Floats) -> Floats:
             found = self.penalty * direction
@@ -149,7 +153,7 @@ class _Problem:
                 found += self._sums(change, rows)
             return found
 
-        return product
+        return product, diagonal
 
     def _logits(self, point: Floats, rows: slice = slice(None)) -> Floats:
         factors, offsets = point.reshape(2, -1)

@@ -329,7 +329,9 @@ def test_gradients_and_curvatures_in_the_parameters_are_those_of_finite_differen
     curvature = problem.curvature(point)
     np.testing.assert_allclose(curvature, numerical(lambda x: value(x)[1], point), rtol=1e-6, atol=1e-5)
     direction = np.random.default_rng(2).normal(size=len(point))
-    np.testing.assert_allclose(problem.turning(point)(direction), curvature @ direction, rtol=1e-10)
+    product, diagonal = problem.turning(point)
+    np.testing.assert_allclose(product(direction), curvature @ direction, rtol=1e-10)
+    np.testing.assert_allclose(diagonal, np.diag(curvature), rtol=1e-12)
     if kind == "vector":
         brier = problem.brier_score
         np.testing.assert_allclose(brier(point)[1], numerical(lambda x: brier(x)[0], point), rtol=1e-6, atol=1e-5)

@@ -34,7 +34,7 @@ def test_products_and_matrix_give_the_same_step(monkeypatch):
     from calibkit.calibrators import minimise
 
     def turning(point):
-        return lambda direction: curvature(point) @ direction
+        return (lambda direction: curvature(point) @ direction), np.diag(curvature(point))
 
     by_matrix = least_convex(value, curvature, turning, np.zeros(4))
     monkeypatch.setattr(minimise, "MAX_NEWTON", 1)

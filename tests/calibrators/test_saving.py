@@ -154,6 +154,19 @@ def test_files_that_are_no_calibrator(tmp_path, text):
         ck.load_calibrator(tmp_path / "c.json")
 
 
+def test_a_file_too_large_for_a_calibrator_is_not_parsed(tmp_path, monkeypatch):
+    from calibkit.calibrators import saving
+
+    fitted, _ = fitted_to(ck.BetaCalibration())
+    fitted.save(tmp_path / "c.json")
+    monkeypatch.setattr(saving, "MAX_BYTES", 100)
+    with pytest.raises(ck.LimitError, match=r"c\.json: is larger than 100 bytes"):
+        ck.load_calibrator(tmp_path / "c.json")
+    (tmp_path / "c.json").write_text("[" * 99)
+    with pytest.raises(ck.InputFormatError, match=r"c\.json: is not the JSON of a calibrator"):
+        ck.load_calibrator(tmp_path / "c.json")
+
+
 def test_no_cut_or_changed_byte_of_a_file_is_a_crash(tmp_path):
     fitted, _ = fitted_to(ck.BetaCalibration())
     fitted.save(tmp_path / "c.json")
