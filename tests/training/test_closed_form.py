@@ -185,17 +185,24 @@ class LargestOutputs(TorchDispatchMode):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(600, 4_000), (8, 10, 300, 100)])
-def test_beside_the_logits_only_their_gradient_is_as_large(shape, dtype):
+@pytest.mark.parametrize("kind", ["labels", "ignored", "weighted", "soft"])
+def test_beside_the_logits_only_their_gradient_is_as_large(shape, dtype, kind):
     logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
-    labels = torch.randint(shape[1], (shape[0], *shape[2:]), generator=torch.Generator().manual_seed(1))
+    targets = torch.randint(shape[1], (shape[0], *shape[2:]), generator=torch.Generator().manual_seed(1))
+    if kind == "ignored":
+        targets[::2] = -100
+    if kind == "soft":
+        targets = torch.full(shape, 1 / shape[1])
+    weight = torch.linspace(0.5, 2, shape[1]) if kind == "weighted" else None
     made = {}
     for name, loss in {
-        "ours": LabelSmoothingCrossEntropy(0.1),
-        "torch": lambda x, y: cross_entropy(x.float(), y, label_smoothing=0.1),
+        "ours": LabelSmoothingCrossEntropy(0.1, weight=weight),
+        "torch": lambda x, y: cross_entropy(x.float(), y, weight=weight, label_smoothing=0.1),
     }.items():
         with LargestOutputs(logits.numel()) as outputs:
-            (gradient,) = torch.autograd.grad(loss(logits, labels), logits)
-        outputs.seen.pop(logits.data_ptr(), None)
+            (gradient,) = torch.autograd.grad(loss(logits, targets), logits)
+        for given in (logits, targets):
+            outputs.seen.pop(given.data_ptr(), None)
         assert gradient.data_ptr() in outputs.seen
         made[name] = len(outputs.seen)
     assert made["ours"] == 1 < made["torch"]
