@@ -91,7 +91,7 @@ def label_smoothing_cross_entropy(
     checked here, for it would cost a pass. Checking the labels waits for their device once per call, the mean for that
     of the loss; under torch.compile both are left out.
 
-    From a few thousand logits on the gradient is written down in closed form, a block of rows at a time, so that
+    From about two million logits on the gradient is written down in closed form, a block of rows at a time, so that
     beside the logits only their gradient takes memory.
 
     References
