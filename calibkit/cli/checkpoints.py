@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from calibkit.cli.options import is_folder, load_rows
+from calibkit.cli.options import OF_ROWS, is_folder, load_rows
 
 if TYPE_CHECKING:
     from calibkit.predictions import Predictions
@@ -58,8 +58,9 @@ class Networks:
             raise click.UsageError("--model is given, but no FILE holds weights (.safetensors, .pt, .pth)")
         if not networks and self.data is not None:
             raise click.UsageError("--data is for networks; these files hold predictions. Weights need --model too")
-        if len(networks) == len(files) and reading:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in reading)
+        of_files = [name for name in reading if name not in OF_ROWS]
+        if len(networks) == len(files) and of_files:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in of_files)
             raise click.UsageError(f"{flags}: for reading files of predictions, but every FILE holds a network")
         if self.data is None:
             if self.divide_by is not None or self.batch_size is not None:
@@ -91,7 +92,7 @@ def load_models(files: Mapping[str, str], networks: Networks, reading: dict[str,
         elif networks.data is None:
             loaded[name] = load_rows(part_of_run(path, "test"), name, {})
         else:
-            loaded[name] = _predicted(path, name, networks, files, data=networks.data, split="test")
+            loaded[name] = _predicted(path, name, networks, files, reading, data=networks.data, split="test")
     return _on_same_inputs(loaded, networks)
 
 
@@ -114,7 +115,7 @@ def load_calibration(
     loaded = {}
     for (name, path), rows in zip(files.items(), calibrate_on, strict=True):
         if networks.data is not None and networks.is_network(path):
-            loaded[name] = _predicted(path, name, networks, files, data=rows, split="val")
+            loaded[name] = _predicted(path, name, networks, files, reading, data=rows, split="val")
         else:
             loaded[name] = load_rows(rows, name, reading)
     return _on_same_inputs(loaded, networks)
@@ -134,7 +135,14 @@ def _read(path: str, name: str, reading: dict[str, Any]) -> "Predictions":
 
 
 def _predicted(
-    path: str, name: str, networks: Networks, files: Mapping[str, str], *, data: str, split: Literal["test", "val"]
+    path: str,
+    name: str,
+    networks: Networks,
+    files: Mapping[str, str],
+    reading: Mapping[str, Any],
+    *,
+    data: str,
+    split: Literal["test", "val"],
 ) -> "Predictions":
     """Predictions of one network; of a run's own data, those of the rows that did not train it."""
     from calibkit.training import predict_checkpoint
@@ -149,6 +157,7 @@ def _predicted(
         split=split,
         device=networks.device,
         name=name,
+        **{key: reading[key] for key in OF_ROWS if key in reading},
     )
     say_part(predictions)
     return predictions

@@ -80,6 +80,9 @@ READING_NAMES = (
     "max_bytes",
     "class_names",
 )
+# Those of them that are about rows, wherever these come from.
+OF_ROWS = ("invalid", "label_base", "ignore_index", "class_names")
+ROWS = tuple(option for name, option in zip(READING_NAMES, READING, strict=True) if name in OF_ROWS)
 
 JUDGING = (
     click.option("--view", help="top-label, positive, classwise or flattened."),

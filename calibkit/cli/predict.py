@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from calibkit.cli.checkpoints import NETWORK, say_part
-from calibkit.cli.options import check_paths, model_names, with_options
+from calibkit.cli.options import OF_ROWS, ROWS, check_paths, model_names, with_options
 
 
 @click.command("predict", short_help="Predictions of a saved network for labelled rows, as a file.")
@@ -13,6 +13,7 @@ from calibkit.cli.options import check_paths, model_names, with_options
 @click.option("--model", metavar="FACTORY", help="package.module:factory that makes the network; not for a run folder.")
 @with_options(NETWORK)
 @click.option("--split", default="test", show_default=True, help="Of the data that trained a run: test or val.")
+@with_options(ROWS)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Predictions file to write: .npz.")
 @click.option("--name", help="What results call these predictions; by default the name of the checkpoint.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
@@ -32,7 +33,8 @@ def predict_command(checkpoint: str, output: str, name: str | None, *, force: bo
     check_paths((checkpoint, options["data"]), output, {})
     _check_output(output, force=force)
     name = model_names([checkpoint])[0] if name is None else name
-    predictions = predict_checkpoint(checkpoint, name=name, **options)
+    given = {key: value for key, value in options.items() if key not in OF_ROWS or value is not None}
+    predictions = predict_checkpoint(checkpoint, name=name, **given)
     say_part(predictions)
     save(predictions, output)
     click.echo(f"wrote {sanitise(output)}: {len(predictions):,} rows, {predictions.n_classes} classes")

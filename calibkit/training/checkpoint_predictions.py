@@ -1,7 +1,7 @@
 """From a checkpoint on disk to Predictions: the network is made, given its weights, and asked. Annex: training."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import nn
 from calibkit._checks import check_choice
 from calibkit.errors import DataError, OptionError
 from calibkit.files.contents import shown
-from calibkit.predictions import Predictions
+from calibkit.predictions import Invalid, Predictions
 from calibkit.training.checkpoints import WEIGHTS, load_weights
 from calibkit.training.data import file_sha256
 from calibkit.training.devices import resolve_device
@@ -39,6 +39,10 @@ def predict_checkpoint(
     split: SplitName = "test",
     device: str | torch.device = "auto",
     name: str | None = None,
+    class_names: Sequence[str] | None = None,
+    invalid: Invalid = "error",
+    label_base: int = 0,
+    ignore_index: int | None = None,
 ) -> Predictions:
     """Predictions of a saved network for labelled rows: what ``calibkit predict`` writes.
 
@@ -67,6 +71,8 @@ def predict_checkpoint(
         Where it computes.
     name : str, optional
         What results call these predictions; by default the name of the file or folder.
+    class_names, invalid, label_base, ignore_index
+        As in `Predictions`.
 
     Returns
     -------
@@ -121,6 +127,10 @@ def predict_checkpoint(
         device=chosen,
         ids=rows.ids,
         name=network.name if name is None else name,
+        class_names=class_names,
+        invalid=invalid,
+        label_base=label_base,
+        ignore_index=ignore_index,
         provenance={
             **network.provenance,
             "data": rows.name,

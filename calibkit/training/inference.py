@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from calibkit.errors import DataError, InputFormatError, LimitError, ShapeError
-from calibkit.predictions import Predictions
+from calibkit.predictions import Invalid, Predictions
 from calibkit.training.devices import resolve_device
 from calibkit.training.distributed import (
     Index,
@@ -43,6 +43,9 @@ def predict(
     class_names: Sequence[str] | None = None,
     name: str | None = None,
     provenance: Mapping[str, object] | None = None,
+    invalid: Invalid = "error",
+    label_base: int = 0,
+    ignore_index: int | None = None,
 ) -> Predictions:
     """Predictions of any network over any loader of (inputs, labels), row by row in the loader's order.
 
@@ -70,6 +73,8 @@ def predict(
         What results call these predictions.
     provenance : mapping, optional
         How they were made, kept in the predictions file; torch's version and the device are added.
+    invalid, label_base, ignore_index
+        Rows that are dropped, and labels that count from 1: as in `Predictions`.
 
     Returns
     -------
@@ -110,30 +115,26 @@ def predict(
     chosen = _placed(model, device)
     rows = predicted_rows(model, loader, chosen)
     return as_predictions(
-        rows, device=chosen, ids=ids, class_names=class_names, name=name, provenance=dict(provenance or {})
+        rows,
+        device=chosen,
+        ids=ids,
+        provenance=dict(provenance or {}),
+        class_names=class_names,
+        name=name,
+        invalid=invalid,
+        label_base=label_base,
+        ignore_index=ignore_index,
     )
 
 
 def as_predictions(
-    rows: Rows,
-    *,
-    device: torch.device,
-    ids: ArrayLike | None = None,
-    class_names: Sequence[str] | None = None,
-    name: str | None,
-    provenance: Mapping[str, object],
+    rows: Rows, *, device: torch.device, ids: ArrayLike | None, provenance: Mapping[str, object], **reading: Any
 ) -> Predictions:
-    """Rows with their ids, and how they were made."""
+    """Rows with their ids, and how they were made; ``reading`` is what `Predictions.from_logits` takes besides."""
     if ids is None:
         ids = np.arange(len(rows.logits)) if rows.index is None else rows.index
-    return Predictions.from_logits(
-        rows.labels,
-        rows.logits,
-        ids=ids,
-        class_names=class_names,
-        name=name,
-        provenance={"torch": torch.__version__, "device": str(device), **provenance},
-    )
+    made = {"torch": torch.__version__, "device": str(device), **provenance}
+    return Predictions.from_logits(rows.labels, rows.logits, ids=ids, provenance=made, **reading)
 
 
 def _placed(model: nn.Module, device: str | torch.device) -> torch.device:
@@ -163,13 +164,13 @@ def predicted_rows(
             raise
         failure = error
     if share.is_one_of_several:
-        return together(rows, failure, unwrapped(model), total=share.total)
-    if rows is None:
-        raise DataError("The loader gave no batch; a generator that has run out gives none: pass a DataLoader.")
-    if rows.index is None:
-        return rows
-    check_single(rows.index)
-    return once(rows, total=share.total)
+        rows = together(rows, failure, unwrapped(model), total=share.total)
+    elif rows is not None and rows.index is not None:
+        check_single(rows.index)
+        rows = once(rows, total=share.total)
+    if rows is None or len(rows.logits) == 0:
+        raise DataError("The loader gave no rows; a generator that has run out gives none: pass a DataLoader.")
+    return rows
 
 
 class _Share:
@@ -189,17 +190,18 @@ class _Share:
     def predicted(self, model: nn.Module, loader: Iterable[Any], device: torch.device, prepare: Prepare) -> Rows | None:
         """Run the network over the loader; None if it gave no batch."""
         logits, labels, numbers = [], [], []
-        for batch in loader:
+        for number, batch in enumerate(loader):
             inputs, targets, index = _parts(batch)
             self.is_one_of_several |= index is not None and n_processes() > 1
             logits.append(_on_cpu(_within_memory(model, prepare(inputs), device)))
-            labels.append(_as_array(targets))
+            labels.append(_as_array(targets, n_rows=len(logits[-1]), number=number))
             if index is not None:
                 numbers.append(check_index(index, len(logits[-1])))
         if not logits:
             self.is_one_of_several = n_processes() > 1  # too few rows for all: the others wait for this one
             return None
-        _check_widths(logits)
+        _check_widths(logits, "logits")
+        _check_widths(labels, "labels")
         found = Rows(logits=np.concatenate(logits), labels=np.concatenate(labels))
         return Rows(logits=found.logits, labels=found.labels, index=self._index(numbers, found, n_batches=len(logits)))
 
@@ -345,13 +347,18 @@ def _on_cpu(logits: Tensor) -> NDArray[Any]:
     return array
 
 
-def _as_array(labels: Any) -> NDArray[Any]:
-    """Labels of one batch as a NumPy array (n,)."""
-    return labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+def _as_array(labels: Any, *, n_rows: int, number: int) -> NDArray[Any]:
+    """Labels of one batch as a NumPy array with one entry per row."""
+    array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.shape[:1] != (n_rows,):
+        raise ShapeError(
+            f"Batch {number} has {n_rows} rows of logits, but labels of shape {array.shape}; expected one per row."
+        )
+    return array
 
 
-def _check_widths(blocks: Sequence[NDArray[Any]]) -> None:
+def _check_widths(blocks: Sequence[NDArray[Any]], what: str) -> None:
     """Raise unless every batch has the same number of classes."""
     for number, block in enumerate(blocks):
         if block.shape[1:] != blocks[0].shape[1:]:
-            raise ShapeError(f"Batch {number} has logits of shape {block.shape}, but batch 0 {blocks[0].shape}.")
+            raise ShapeError(f"Batch {number} has {what} of shape {block.shape}, but batch 0 {blocks[0].shape}.")

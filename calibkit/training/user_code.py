@@ -20,6 +20,9 @@ from calibkit.errors import CalibkitError, InputFormatError, OptionError
 from calibkit.render.names import sanitise
 
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+# What torch says of an error in a worker of a DataLoader, whose lines are in the message alone.
+WORKER = "Original Traceback"
+WORKER_LINE = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.M)
 PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -156,22 +159,22 @@ def _where(error: BaseException) -> str:
     """The last line of the user's own code that an error came through."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{error.filename}, line {error.lineno}: "
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-    own = [frame for frame in frames if not frame.filename.startswith((*_INSTALLED, "<"))]
-    if not (own or frames):
+    frames = [(frame.filename, str(frame.lineno), frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    if WORKER in str(error):
+        frames += WORKER_LINE.findall(str(error))
+    others = [frame for frame in frames if not frame[0].startswith(f"{PACKAGE}{os.sep}")]
+    own = [frame for frame in others if not frame[0].startswith((*_INSTALLED, "<"))]
+    if not others:
         return ""
-    last = (own or frames)[-1]
-    return f"{last.filename}, line {last.lineno}, in {last.name}: "
-
-
-def _is_ours(filename: str) -> bool:
-    """Whether a line is calibkit's own."""
-    return filename.startswith(f"{PACKAGE}{os.sep}")
+    file, line, name = (own or others)[-1]
+    return f"{file}, line {line}, in {name}: "
 
 
 def _said(error: BaseException) -> str:
     """What an error says, on one line."""
     if isinstance(error, SystemExit):
         return f'it ends the program (SystemExit: {error.code}); put that under if __name__ == "__main__":'
+    if WORKER in str(error):
+        return str(error).rstrip().splitlines()[-1]
     message = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -35,6 +35,9 @@ def test():
 def val():
     return rows(240, 480)
 
+def from_one():
+    return [(x, y + 1) for x, y in test()]
+
 def jumpy():
     x, y = (torch.cat(part) for part in zip(*test()))
     order = torch.randperm(240)
@@ -147,6 +150,23 @@ def test_predict_refuses(run, nets, flags, code, message):
     assert done.out == ""
     assert not (nets / "preds.npz").exists()
     assert (nets / "old.npz").read_bytes() == b"old"
+
+
+@pytest.mark.usefixtures("nets")
+def test_labels_that_count_from_1(run):
+    """What a message advises, the command takes."""
+    flags = ("--checkpoint", "a.safetensors", "--data", "nets:from_one", "-o", "preds.npz")
+    done = run(*PREDICT, *flags)
+    assert done.code == 4
+    assert "Pass --label-base 1" in done.err
+    assert run(*PREDICT, *flags, "--label-base", "1", "--class-names", "ape,bee,cat").code == 0
+    assert ck.load("preds.npz").class_names == ("ape", "bee", "cat")
+    models = ("a.safetensors", "b.pt", "--model", "nets:small", "--json")
+    found, wanted = (
+        json.loads(run("compare", *models, *flags).out)
+        for flags in (("--data", "nets:from_one", "--label-base", "1"), ("--data", "nets:test"))
+    )
+    assert found["differences"] == wanted["differences"]
 
 
 @pytest.mark.usefixtures("nets")

@@ -223,8 +223,31 @@ def test_batches_that_disagree_and_no_batch():
     batches = [(torch.zeros(2, 3), torch.tensor([0, 1])), (torch.zeros(2, 4), torch.tensor([0, 1]))]
     with pytest.raises(ShapeError, match="Batch 1 has logits of shape"):
         predict(nn.Identity(), batches, device="cpu")
-    with pytest.raises(DataError, match="gave no batch"):
+    with pytest.raises(DataError, match="gave no rows"):
         predict(nn.Identity(), [], device="cpu")
+    with pytest.raises(DataError, match="gave no rows"):
+        predict(nn.Identity(), [(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))], device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.zeros(3), r"Batch 1 has 2 rows of logits, but labels of shape \(3,\)"),
+        (None, r"Batch 1 has 2 rows of logits, but labels of shape \(\)"),
+        (torch.zeros(2, 1), r"Batch 1 has labels of shape \(2, 1\), but batch 0 \(2,\)"),
+    ],
+)
+def test_labels_that_do_not_fit_their_batch(labels, message):
+    with pytest.raises(ShapeError, match=message):
+        predict(nn.Identity(), [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 3), labels)], device="cpu")
+
+
+def test_rows_are_left_out_and_labels_count_from_1_where_that_is_said():
+    logits = torch.tensor([[0.0, 1.0], [float("nan"), 0.0], [2.0, 1.0], [0.5, 0.0]])
+    labels = torch.tensor([2, 1, -100, 1])
+    found = predict(nn.Identity(), [(logits, labels)], device="cpu", invalid="drop", ignore_index=-100, label_base=1)
+    assert found.labels.tolist() == [1, 0]
+    assert found.ids.tolist() == [0, 3]
 
 
 def test_labels_outside_the_classes():

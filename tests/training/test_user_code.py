@@ -184,3 +184,17 @@ def test_own_errors_and_interruptions_pass():
 def test_an_error_without_a_line_of_the_users():
     with pytest.raises(CalibkitError, match=r"^predicting: .*ValueError: invalid literal"), told_by_line("predicting"):
         int("twelve")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch forks its workers
+def test_an_error_in_a_worker_of_a_loader(user_module):
+    """Torch raises it again in this process, with the worker's lines in its message."""
+    name = user_module(
+        "from torch.utils.data import DataLoader, Dataset\n\nclass Rows(Dataset):\n    def __len__(self):\n"
+        "        return 4\n\n    def __getitem__(self, row):\n        return {}['label']\n\n"
+        "def loader():\n    return DataLoader(Rows(), num_workers=1)\n"
+    )
+    loader = make_loader(f"{name}:loader")
+    with pytest.raises(InputFormatError) as caught, told_by_line("predicting"):
+        next(iter(loader))
+    assert str(caught.value) == f"predicting: {sys.modules[name].__file__}, line 8, in __getitem__: KeyError: 'label'"
