@@ -135,7 +135,8 @@ def cost_claim(evidence: Evidence) -> Claim:
         lines=lines,
         remarks=(
             "Ratios of smoothed to hard, timed in turn in one process after all other runs were done; seeds are "
-            "repeats here. Memory is the peak of what a step allocates, counted, so it has no spread.",
+            "repeats here. The time is that of fit, which for its history also computes the hard-label NLL of "
+            "smoothed batches. Memory is the peak of what a step allocates, counted, so it has no spread.",
         ),
     )
 

@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +111,43 @@ def test_an_interrupted_study_keeps_what_is_finished_and_goes_on(tmp_path, tiny,
     again = run_study(tmp_path, **TINY)
     assert len(done) == len(set(done)) == again.n_runs
     assert rows(again.table) == rows(tiny.table)
+
+
+def group_lives(number):
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="kills a process group")
+def test_a_killed_study_leaves_whole_runs_and_no_process_and_goes_on(tmp_path):
+    settings = {"seeds": 2, "epochs": 5, "hidden": (4,), "noises": ()}
+    words = ["--seeds", "2", "--epochs", "5", "--hidden", "4", "--noise", "0", "--jobs", "2", "--out"]
+    root = str(Path(study.__file__).resolve().parents[3])
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "calibkit", "study", *words, str(tmp_path / "killed")],
+        cwd=root,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    runs = tmp_path / "killed" / "digits" / "runs"
+    while not (runs.exists() and len(list(runs.glob("*.json"))) >= 3):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    deadline = time.monotonic() + 120
+    while group_lives(killed.pid):  # the processes that it started see its end, and leave
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = {path: path.read_bytes() for path in runs.glob("*.json")}
+    assert all("rows" in json.loads(text) for text in before.values())
+    again = run_study(tmp_path / "killed", **settings, jobs=1)
+    assert all(path.read_bytes() == text for path, text in before.items())
+    assert rows(again.table) == rows(run_study(tmp_path / "whole", **settings, jobs=1).table)
 
 
 def test_more_seeds_and_smoothings_add_to_what_is_there(copied, runs_done):
