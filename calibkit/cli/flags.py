@@ -7,9 +7,9 @@ from pathlib import Path
 KEYWORDS = (
     "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|labels_file|max_bytes|split|overwrite|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
-    "confidence_level|rng|seeds|seed|threads|reference|method|loss|penalty|bias_penalty|maps|n_folds|smoothing|data|noise|"
-    "epochs|hidden|criterion|device|model|divide_by|batch_size|"
-    "train_rows|jobs|table|page"
+    "confidence_level|rng|seeds|seed|threads|reference|method|loss|penalty|bias_penalty|maps|n_folds|smoothing|data|"
+    "noise|epochs|hidden|criterion|device|model|divide_by|batch_size|resume|precision|accumulate|clip_norm|ema|"
+    "schedule|warmup_steps|patience|deterministic|weight_decay|lr|train_rows|jobs|table|page"
 )
 # Words that mean the keyword even where no value follows.
 UNMISTAKABLE = "max_bytes|labels_file|calibrate_on"

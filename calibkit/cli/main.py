@@ -96,7 +96,9 @@ def exit_code(error: BaseException, arguments: Sequence[str] = ()) -> int:
     for kind, code in EXIT_CODES:
         if isinstance(error, kind):
             if code == 130:
-                click.echo("interrupted", err=True)
+                # click puts an Abort of its own in the place of a KeyboardInterrupt, which may say where it stopped.
+                said = in_flags(str(error) or str(error.__cause__ or ""), arguments=arguments)
+                click.echo(f"interrupted{': ' * bool(said)}{_harmless(said)}", err=True)
             elif not isinstance(error, click.ClickException):
                 said = in_flags(str(error), arguments=arguments)
                 click.echo(f"calibkit: error: {_harmless(said)}", err=True)

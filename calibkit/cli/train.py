@@ -1,5 +1,6 @@
 """``calibkit train`` and ``calibkit demo``."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,27 +25,46 @@ def widths(_context: click.Context, _option: click.Parameter, value: str) -> tup
 @click.option("--noise", default=0.0, show_default=True, type=float, help="Fraction of train labels to flip.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of split, noise, weights and batches.")
 @click.option("--epochs", default=100, show_default=True, type=int, help="Passes over the training rows.")
+@click.option("--batch-size", default=64, show_default=True, type=int, help="Rows per batch.")
+@click.option("--lr", default=2e-3, show_default=True, type=float, help="Learning rate of AdamW.")
+@click.option("--weight-decay", default=0.01, show_default=True, type=float, help="Weight decay of AdamW.")
+@click.option(
+    "--schedule", default="constant", show_default=True, help="Of the learning rate: constant, or cosine down to 0."
+)
+@click.option("--warmup-steps", default=0, show_default=True, type=int, help="Steps over which the rate first rises.")
+@click.option("--accumulate", default=1, show_default=True, type=int, help="Batches per step.")
+@click.option("--clip-norm", type=float, help="Largest norm of a step's gradients.")
+@click.option("--ema", type=float, help="Decay of a moving average of the weights, such as 0.999; it is kept.")
+@click.option(
+    "--precision", default="float32", show_default=True, help="In training: float32, bfloat16, float16 (CUDA)."
+)
+@click.option("--deterministic", is_flag=True, help="Refuse operations that do not repeat bit for bit.")
 @click.option(
     "--hidden", default="512,512", show_default=True, callback=widths, metavar="WIDTHS", help="Hidden layers' widths."
 )
 @click.option(
     "--criterion", default="nll", show_default=True, help="Which epoch's weights are kept: nll, accuracy or last."
 )
+@click.option("--patience", type=int, help="Stop after so many epochs without a better one by the criterion.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0, mps.")
 @click.option("--out", required=True, metavar="DIR", help="Run folder to write.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, from its last checkpoint.")
 @click.option("--force", is_flag=True, help="Replace a run that is in the folder.")
 def train_command(out: str, *, force: bool, **options: Any) -> None:
     """Train a multilayer perceptron with hard or smoothed labels.
 
     The rows are split by the seed into train, selection, calibration and test (60/10/10/20). Runs that differ in
-    smoothing alone are twins: same rows, same initial weights, same batches. The folder gets weights.safetensors,
-    run.json, val.npz (the calibration rows, which selected nothing) and test.npz.
+    smoothing alone are twins: same rows, same initial weights, same batches. The folder gets a checkpoint after every
+    epoch, weights.safetensors and resume.pt; then val.npz (the calibration rows, which selected nothing), test.npz and
+    run.json. A run that was stopped goes on with the same command and --resume.
     """
     from calibkit.render import sanitise
     from calibkit.training import train_run
 
     folder = train_run(out, overwrite=force, **options)
-    click.echo(f"wrote {sanitise(str(folder))}: weights.safetensors, run.json, val.npz, test.npz")
+    click.echo(f"wrote {sanitise(str(folder))}: weights.safetensors, run.json, val.npz, test.npz, resume.pt")
+    if options["patience"] is not None:
+        click.echo(json.loads((folder / "run.json").read_text())["ended"])
 
 
 @click.command("demo", short_help="Train hard and smoothed twins on digits and print the verdict.")

@@ -12,6 +12,11 @@ from calibkit.training.checkpoints import bare
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
+def check_ema(ema: float | None) -> float | None:
+    """Return a decay in (0, 1), or None: no average."""
+    return None if ema is None else check_real(ema, option="ema", low=0.0, high=1.0)
+
+
 class Average:
     """An average of the weights, or, with a decay of None, the weights themselves.
 
@@ -24,7 +29,7 @@ class Average:
         self.model = model
         self.averaged: AveragedModel | None = None
         if decay is not None:
-            check_real(decay, option="ema", low=0.0, high=1.0)
+            check_ema(decay)
             self.averaged = AveragedModel(bare(model), multi_avg_fn=_moved(decay), use_buffers=True)
 
     @property

@@ -137,7 +137,10 @@ def _from_arrays(x: AnyArray, y: AnyArray, sha256: str, name: str) -> Dataset:
 def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
     """Return class numbers 0..k-1 with k >= 2."""
     if y.dtype.kind not in "iu":
-        raise LabelError(f"{name}: y has dtype {y.dtype}; expected class numbers 0..k-1: save y.astype(int).")
+        # Text becomes numbers by its place among the sorted names; a float or a bool is a number already.
+        fix = "y.astype(int)" if y.dtype.kind in "fb" else "np.unique(y, return_inverse=True)[1]"
+        held = f"holds text, such as {str(y[0])!r}" if y.dtype.kind in "US" else f"has dtype {y.dtype}"
+        raise LabelError(f"{name}: y {held}; expected class numbers 0..k-1: save {fix}.")
     bad = (y < 0) | (y >= n_rows)  # as many classes as rows could not be learned, and a stray 10**9 would fill memory
     if bad.any():
         row = int(np.argmax(bad))
@@ -145,9 +148,14 @@ def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
             f"{name}: y row {row}: value is {y[row]} ({int(bad.sum()):,} of {n_rows:,} rows); expected class numbers "
             f"0..k-1, fewer classes than the {n_rows:,} rows."
         )
-    if y.max() == 0:
-        raise LabelError(f"{name}: every label of y is 0; two classes or more are needed.")
+    check_classes(y, f"{name}: all {n_rows:,} labels of y")
     return y.astype(np.int64)
+
+
+def check_classes(labels: AnyArray, what: str) -> None:
+    """Raise for rows of one class: there is nothing to tell apart."""
+    if len(labels) and labels.min() == labels.max():
+        raise LabelError(f"{what} are {labels[0]}; two classes or more are needed.")
 
 
 def _check_finite(inputs: AnyArray, name: str) -> None:

@@ -172,9 +172,10 @@ def fit(
     n_steps = _n_steps(train_loader, epochs=epochs, accumulate=updates.accumulate)
     rate = LearningRate(moved, schedule, n_steps=n_steps, warmup_steps=warmup_steps)
     decisive = {
+        **(provenance or {}),
         **what_decides(objective, moved, train_loader=train_loader, validation_loader=validation_loader),
         **{"seed": check_seed(seed), "criterion": best.criterion, "schedule": schedule, "warmup_steps": warmup_steps},
-        **{"accumulate": accumulate, "clip_norm": clip_norm, "ema": ema, "precision": precision, **(provenance or {})},
+        **{"accumulate": accumulate, "clip_norm": clip_norm, "ema": ema, "precision": precision},
         **({"epochs": epochs} if schedule == "cosine" else {}),
     }
     training = Training(

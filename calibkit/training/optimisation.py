@@ -31,6 +31,12 @@ def check_weight_decay(weight_decay: float) -> float:
     )
 
 
+def check_schedule(schedule: Schedule, warmup_steps: int) -> None:
+    """Raise for an unknown schedule, or a warm-up of less than no steps."""
+    check_choice(schedule, SCHEDULES, option="schedule")
+    check_int(warmup_steps, option="warmup_steps", low=0)
+
+
 def make_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer | None, lr: float | None, weight_decay: float | None
 ) -> torch.optim.Optimizer:
@@ -67,8 +73,8 @@ class LearningRate:
     def __init__(
         self, optimizer: torch.optim.Optimizer, schedule: Schedule, *, n_steps: int | None, warmup_steps: int
     ) -> None:
-        check_choice(schedule, SCHEDULES, option="schedule")
-        self.warmup_steps = check_int(warmup_steps, option="warmup_steps", low=0)
+        check_schedule(schedule, warmup_steps)
+        self.warmup_steps = warmup_steps
         if schedule == "cosine":
             if n_steps is None:
                 raise OptionError(

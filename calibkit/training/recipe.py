@@ -12,18 +12,33 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from calibkit import __version__
-from calibkit._checks import check_choice, check_int, check_seed
+from calibkit._checks import check_int, check_seed
+from calibkit.errors import OptionError
 from calibkit.predictions import Predictions
+from calibkit.training.averaging import check_ema
+from calibkit.training.best import make_best
 from calibkit.training.checkpoints import require_safetensors
-from calibkit.training.data import Dataset, Part, Rows, Split, load_dataset, scale_inputs, split_rows, with_noise
+from calibkit.training.data import (
+    Dataset,
+    Part,
+    Rows,
+    Split,
+    check_classes,
+    load_dataset,
+    scale_inputs,
+    split_rows,
+    with_noise,
+)
 from calibkit.training.devices import limited_threads, resolve_device
-from calibkit.training.folder import open_folder, refuse_replacing, write_run
-from calibkit.training.history import CRITERIA, Criterion, FitResult
+from calibkit.training.folder import begin_run, open_folder, refuse_replacing, write_run
+from calibkit.training.history import Criterion, FitResult
 from calibkit.training.inference import predict
 from calibkit.training.loop import MAX_EPOCHS, fit
 from calibkit.training.networks import check_hidden, mlp
-from calibkit.training.optimisation import check_lr, check_weight_decay
+from calibkit.training.objective import Loss
+from calibkit.training.optimisation import Schedule, check_lr, check_schedule, check_weight_decay
 from calibkit.training.tensors import check_smoothing
+from calibkit.training.updates import Precision, check_accumulate, check_clip_norm, check_precision
 
 SCHEMA = "calibkit.run/1"
 EVALUATION_BATCH = 1024
@@ -43,7 +58,15 @@ class Recipe:
     batch_size: int
     lr: float
     weight_decay: float
+    schedule: Schedule
+    warmup_steps: int
+    accumulate: int
+    clip_norm: float | None
+    ema: float | None
+    precision: Precision
+    deterministic: bool
     criterion: Criterion
+    patience: int | None
     device: str | torch.device
     threads: int
     progress: bool | None
@@ -56,8 +79,12 @@ class Recipe:
         check_int(self.threads, option="threads", low=1)
         check_lr(self.lr)
         check_weight_decay(self.weight_decay)
-        check_choice(self.criterion, CRITERIA, option="criterion")
-        resolve_device(self.device)
+        check_schedule(self.schedule, self.warmup_steps)
+        check_accumulate(self.accumulate)
+        check_clip_norm(self.clip_norm)
+        check_ema(self.ema)
+        check_precision(self.precision, resolve_device(self.device))
+        make_best(self.criterion, self.patience, validated=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,25 +109,39 @@ class Prepared:
         return rows
 
 
-def write_runs(folders: Mapping[Path, float], recipe: Recipe, *, overwrite: bool) -> tuple[Path, ...]:
+def write_runs(
+    folders: Mapping[Path, float], recipe: Recipe, *, overwrite: bool, checkpoints: bool, resume: bool = False
+) -> tuple[Path, ...]:
     """Train one run per folder, on data that are prepared once."""
     require_safetensors()
+    if resume and overwrite:
+        raise OptionError(
+            "resume=True goes on with the run in the folder, overwrite=True replaces it: pass one of them."
+        )
     for smoothing in folders.values():
         check_smoothing(smoothing)
-    prepared = _prepare(recipe)
-    opened = [open_folder(folder, overwrite=overwrite) for folder in folders]
+    prepared = prepare(recipe)
+    opened = [open_folder(folder, overwrite=overwrite, resume=resume) for folder in folders]
     for folder in opened:
         refuse_replacing(folder, recipe.data)
     with limited_threads(recipe.threads):
         for folder, smoothing in zip(opened, folders.values(), strict=True):
-            _run(folder, prepared, recipe, smoothing=float(smoothing))
+            if checkpoints:
+                begin_run(folder, resume=resume)
+            model, result = train_network(
+                prepared, recipe, smoothing=smoothing, checkpoint=folder if checkpoints else None, resume=resume
+            )
+            if not checkpoints:  # until now the run that is replaced was whole
+                begin_run(folder, resume=False)
+            _write(folder, model, prepared, recipe, result)
     return tuple(opened)
 
 
-def _prepare(recipe: Recipe) -> Prepared:
+def prepare(recipe: Recipe) -> Prepared:
     """Read, split, flip and scale."""
     clean = load_dataset(recipe.data)
     split = split_rows(len(clean.labels), seed=recipe.seed)
+    check_classes(clean.labels[split.train], f"{clean.name}: all {len(split.train):,} labels of the training part")
     dataset, n_flipped = with_noise(clean, split.train, noise=recipe.noise, seed=recipe.seed)
     scaled = scale_inputs(dataset, split.train)
     return Prepared(
@@ -113,22 +154,53 @@ def _prepare(recipe: Recipe) -> Prepared:
     )
 
 
-def _run(folder: Path, prepared: Prepared, recipe: Recipe, *, smoothing: float) -> None:
-    """Train one network and write its folder."""
+def train_network(
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    smoothing: float = 0.0,
+    loss: Loss | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> tuple[nn.Module, FitResult]:
+    """One network of a recipe, trained on data that were prepared by it; nothing is written but checkpoints."""
     model = mlp(prepared.inputs.shape[1], prepared.dataset.n_classes, hidden=recipe.hidden, seed=recipe.seed)
     result = fit(
         model,
         prepared.loader("train", batch_size=recipe.batch_size, shuffle=True),
         epochs=recipe.epochs,
-        smoothing=smoothing,
+        smoothing=float(smoothing),
+        loss=loss,
         validation_loader=prepared.loader("selection", batch_size=EVALUATION_BATCH),
         criterion=recipe.criterion,
+        patience=recipe.patience,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
+        schedule=recipe.schedule,
+        warmup_steps=recipe.warmup_steps,
+        accumulate=recipe.accumulate,
+        clip_norm=recipe.clip_norm,
+        ema=recipe.ema,
+        precision=recipe.precision,
+        deterministic=recipe.deterministic,
         device=recipe.device,
         seed=recipe.seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        provenance={
+            "data": prepared.dataset.name,
+            "data_sha256": prepared.dataset.sha256,
+            "noise": float(recipe.noise),
+            "hidden": ",".join(map(str, recipe.hidden)),
+            "batch_size": recipe.batch_size,
+        },
         progress=recipe.progress,
     )
+    return model, result
+
+
+def _write(folder: Path, model: nn.Module, prepared: Prepared, recipe: Recipe, result: FitResult) -> None:
+    """Write a run's folder."""
     name = folder.resolve().name
     settings = _settings(prepared, recipe, result)
     write_run(
@@ -175,7 +247,14 @@ def _settings(prepared: Prepared, recipe: Recipe, result: FitResult) -> dict[str
         "optimizer": "AdamW",
         "lr": recipe.lr,
         "weight_decay": recipe.weight_decay,
+        "schedule": recipe.schedule,
+        "warmup_steps": recipe.warmup_steps,
+        "accumulate": recipe.accumulate,
+        "clip_norm": recipe.clip_norm,
+        "ema": recipe.ema,
+        "precision": recipe.precision,
         "criterion": result.criterion,
+        "patience": recipe.patience,
         "best_epoch": result.best_epoch,
     }
 
@@ -202,5 +281,6 @@ def _record(
             "calibkit": __version__,
         },
         "seconds": round(result.seconds, 3),
+        "ended": result.reason,
         "history": result.to_dict()["history"],
     }

@@ -8,9 +8,10 @@ import torch
 
 from calibkit.errors import OptionError
 from calibkit.training.history import Criterion
-from calibkit.training.optimisation import WEIGHT_DECAY
+from calibkit.training.optimisation import WEIGHT_DECAY, Schedule
 from calibkit.training.recipe import Recipe, write_runs
 from calibkit.training.tensors import check_smoothing
+from calibkit.training.updates import Precision
 
 HIDDEN = (512, 512)
 EPOCHS = 100
@@ -31,9 +32,18 @@ def train_run(
     batch_size: int = BATCH_SIZE,
     lr: float = LEARNING_RATE,
     weight_decay: float = WEIGHT_DECAY,
+    schedule: Schedule = "constant",
+    warmup_steps: int = 0,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    ema: float | None = None,
+    precision: Precision = "float32",
+    deterministic: bool = False,
     criterion: Criterion = "nll",
+    patience: int | None = None,
     device: str | torch.device = "auto",
     threads: int = THREADS,
+    resume: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> Path:
@@ -45,8 +55,8 @@ def train_run(
     Parameters
     ----------
     out : path-like
-        The folder. It gets weights.safetensors, val.npz (predictions for the calibration part, which selects
-        nothing), test.npz, and, last, run.json.
+        The folder. It gets a checkpoint after every epoch (weights.safetensors and resume.pt); then val.npz
+        (predictions for the calibration part, which selects nothing), test.npz, and, last, run.json.
     smoothing : float, default 0
         The share e in [0, 1) of the uniform convention.
     data : "digits" or path-like, default "digits"
@@ -59,14 +69,21 @@ def train_run(
         Of split, flipped labels, initial weights and batches.
     epochs, hidden, batch_size, lr, weight_decay
         Epochs; widths of the hidden layers; rows per step; AdamW's two settings.
+    schedule, warmup_steps, accumulate, clip_norm, ema, precision, deterministic
+        As in `fit`.
     criterion : {"nll", "accuracy", "last"}, default "nll"
         Which epoch's weights are kept: see `fit`. The selection part decides.
+    patience : int, optional
+        Stop after so many epochs in a row without a better one by the criterion.
     device : {"auto", "cpu", "cuda", "cuda:i", "mps"} or torch.device, default "auto"
         Where it trains.
     threads : int, default 1
         CPU threads. More help wide networks on an idle machine; the last bits of the weights depend on their number.
+    resume : bool, default False
+        Whether to go on with a run that was stopped or killed, or that is to have more epochs. The result is that of
+        a run that was never stopped; the other options must be the same.
     overwrite : bool, default False
-        Whether a run that is in the folder may be replaced.
+        Whether a run that is in the folder may be replaced: it is gone as soon as the new training begins.
     progress : bool, optional
         Whether to report to standard error; by default only if that is a terminal.
 
@@ -78,11 +95,13 @@ def train_run(
     Raises
     ------
     OptionError
-        If an option is out of range, or the device is not there.
+        If an option is out of range, the device is not there, or the run in the folder had other settings.
     InputFormatError, ShapeError, LabelError, DataError
         If the data file cannot be used: the array and row are named.
     OutputError
         If the folder is not empty, or cannot be written.
+    LimitError
+        If memory runs out: the size of the batch is named.
 
     Notes
     -----
@@ -95,7 +114,7 @@ def train_run(
     >>> with tempfile.TemporaryDirectory() as home:
     ...     folder = train_run(Path(home) / "smooth", smoothing=0.1, epochs=1, hidden=(8,), device="cpu")
     ...     sorted(path.name for path in folder.iterdir())
-    ['run.json', 'test.npz', 'val.npz', 'weights.safetensors']
+    ['resume.pt', 'run.json', 'test.npz', 'val.npz', 'weights.safetensors']
     """
     recipe = Recipe(
         data=data,
@@ -106,12 +125,20 @@ def train_run(
         batch_size=batch_size,
         lr=lr,
         weight_decay=weight_decay,
+        schedule=schedule,
+        warmup_steps=warmup_steps,
+        accumulate=accumulate,
+        clip_norm=clip_norm,
+        ema=ema,
+        precision=precision,
+        deterministic=deterministic,
         criterion=criterion,
+        patience=patience,
         device=device,
         threads=threads,
         progress=progress,
     )
-    return write_runs({Path(out): smoothing}, recipe, overwrite=overwrite)[0]
+    return write_runs({Path(out): smoothing}, recipe, overwrite=overwrite, checkpoints=True, resume=resume)[0]
 
 
 def train_twins(
@@ -126,7 +153,15 @@ def train_twins(
     batch_size: int = BATCH_SIZE,
     lr: float = LEARNING_RATE,
     weight_decay: float = WEIGHT_DECAY,
+    schedule: Schedule = "constant",
+    warmup_steps: int = 0,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    ema: float | None = None,
+    precision: Precision = "float32",
+    deterministic: bool = False,
     criterion: Criterion = "last",
+    patience: int | None = None,
     device: str | torch.device = "auto",
     threads: int = THREADS,
     overwrite: bool = False,
@@ -134,7 +169,8 @@ def train_twins(
 ) -> tuple[Path, ...]:
     """Train the same network once per smoothing, and write one run folder each.
 
-    The twins share split, flipped labels, initial weights and batches; only the smoothing differs.
+    The twins share split, flipped labels, initial weights and batches; only the smoothing differs. Their folders get no
+    resume.pt.
 
     Parameters
     ----------
@@ -143,6 +179,8 @@ def train_twins(
     smoothings : sequence of float, default (0.0, 0.1)
         Shares e in [0, 1), all different.
     data, noise, seed, epochs, hidden, batch_size, lr, weight_decay, device, threads, overwrite, progress
+        As in `train_run`.
+    schedule, warmup_steps, accumulate, clip_norm, ema, precision, deterministic, patience
         As in `train_run`.
     criterion : {"nll", "accuracy", "last"}, default "last"
         Which epoch's weights are kept. By default nothing is selected: both twins train to the end, as in the
@@ -184,7 +222,15 @@ def train_twins(
         batch_size=batch_size,
         lr=lr,
         weight_decay=weight_decay,
+        schedule=schedule,
+        warmup_steps=warmup_steps,
+        accumulate=accumulate,
+        clip_norm=clip_norm,
+        ema=ema,
+        precision=precision,
+        deterministic=deterministic,
         criterion=criterion,
+        patience=patience,
         device=device,
         threads=threads,
         progress=progress,
@@ -193,7 +239,7 @@ def train_twins(
     if len(set(shares)) < len(shares) or not shares:
         raise OptionError(f"smoothings={tuple(smoothings)!r}: expected one or more, all different.")
     folders = dict(zip([Path(out) / name for name in _names(shares)], shares, strict=True))
-    return write_runs(folders, recipe, overwrite=overwrite)
+    return write_runs(folders, recipe, overwrite=overwrite, checkpoints=False)
 
 
 def _names(smoothings: Sequence[float]) -> list[str]:

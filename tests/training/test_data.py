@@ -68,11 +68,15 @@ BAD = {
     "lengths": ({"x": IMAGES, "y": LABELS[:29]}, ShapeError, r"y has shape \(29,\) but x has 30 rows"),
     "one-hot": ({"x": IMAGES, "y": np.eye(3)[LABELS]}, ShapeError, r"y has shape \(30, 3\)"),
     "float labels": ({"x": IMAGES, "y": LABELS * 1.0}, LabelError, r"y has dtype float64.*astype\(int\)"),
-    "text labels": ({"x": IMAGES, "y": LABELS.astype(str)}, LabelError, "y has dtype"),
+    "text labels": (
+        {"x": IMAGES, "y": LABELS.astype(str)},
+        LabelError,
+        r"y holds text, such as '0'.*np\.unique\(y, return_inverse=True\)\[1\]",
+    ),
     "negative": ({"x": IMAGES, "y": LABELS - 1}, LabelError, r"y row 0: value is -1 \(10 of 30 rows\)"),
     "huge": ({"x": IMAGES, "y": np.where(LABELS == 2, 10**12, 0)}, LabelError, "y row 2: value is 1000000000000"),
     "unsigned": ({"x": IMAGES, "y": np.full(30, 2**64 - 1, np.uint64)}, LabelError, "18446744073709551615"),
-    "one class": ({"x": IMAGES, "y": LABELS * 0}, LabelError, "every label of y is 0"),
+    "one class": ({"x": IMAGES, "y": LABELS * 0}, LabelError, "all 30 labels of y are 0; two classes"),
     "nan": (
         {"x": np.where(np.arange(60).reshape(30, 2) == 13, np.nan, FEATURES), "y": LABELS},
         DataError,

@@ -29,7 +29,13 @@ def twins(tmp_path_factory):
 def test_the_folder_of_a_run(tmp_path):
     folder = train_run(str(tmp_path / "a" / "smooth"), smoothing=0.1, noise=0.2, seed=7, **SMALL)
     assert folder == tmp_path / "a" / "smooth"
-    assert sorted(path.name for path in folder.iterdir()) == ["run.json", "test.npz", "val.npz", "weights.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "resume.pt",
+        "run.json",
+        "test.npz",
+        "val.npz",
+        "weights.safetensors",
+    ]
     run = record(folder)
     assert run["schema"] == "calibkit.run/1"
     assert (run["name"], run["smoothing"], run["convention"]) == ("smooth", 0.1, "uniform")
