@@ -85,6 +85,14 @@ def seed_device(device: torch.device, *entropy: int) -> None:
         torch.mps.manual_seed(seed)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on the device or the host; torch has no type for the latter."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    signs = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
+
+
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """Compute on the CPU with so many threads, then with as many as before."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subs
 
 from calibkit.errors import DataError, InputFormatError, LimitError, ShapeError
 from calibkit.predictions import Invalid, Predictions
-from calibkit.training.devices import resolve_device
+from calibkit.training.devices import is_out_of_memory, resolve_device
 from calibkit.training.distributed import (
     Index,
     Rows,
@@ -31,7 +31,6 @@ from calibkit.training.distributed import (
 
 SHUFFLERS = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Prepare = Callable[[Any], Any]
-NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
 def predict(
@@ -224,8 +223,7 @@ def _within_memory(model: nn.Module, inputs: Any, device: torch.device) -> Tenso
     try:
         return call(model, inputs, device)
     except (RuntimeError, MemoryError) as error:
-        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(what in str(error) for what in NO_MEMORY)
-        if not full:
+        if not is_out_of_memory(error):
             raise
         raise LimitError(
             f"{device}: not enough memory for a batch of {_batch_rows(inputs)} rows; make the batches smaller."

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from calibkit.errors import CalibkitError, LimitError
+from calibkit.training.devices import is_out_of_memory
 from calibkit.training.epochs import Training
-
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 @contextmanager
@@ -23,7 +20,7 @@ def explained(training: Training) -> Iterator[None]:
             raise
         raise type(error)(f"{error}{kept}") from error
     except Exception as error:
-        if not _is_of_memory(error):
+        if not is_out_of_memory(error):
             if kept := whereabouts(training):
                 error.add_note(kept.strip())
             raise
@@ -36,13 +33,6 @@ def whereabouts(training: Training) -> str:
     if folder is None or folder.epoch == 0:
         return ""
     return f" The checkpoint of epoch {folder.epoch} is in {folder.name}; resume=True goes on from it."
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on the device or the host."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in NO_MEMORY)
 
 
 def _memory(training: Training, error: Exception) -> str:

@@ -190,10 +190,10 @@ def fit(
     title = (
         f"Training on {place} with {objective.title}, seed {seed}, keeping the weights of the {KEPT[best.criterion]}"
     )
-    with borrowed_generators(place), determinism(deterministic), explained(training):
-        objective.to(place)
+    objective.to(place)
+    with borrowed_generators(place), determinism(deterministic):
         training.go_on(epochs)
-        with reporting(progress, title=title, epochs=epochs, done=training.epoch) as report:
+        with explained(training), reporting(progress, title=title, epochs=epochs, done=training.epoch) as report:
             training.run(epochs, report, on_epoch)
     return training.result(precision)
 

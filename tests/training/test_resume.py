@@ -42,7 +42,7 @@ def train(folder=None, *, stop=None, loader=None, model=None, **options):
         if record.epoch == stop:
             raise StopError
 
-    net = model or network()
+    net = network() if model is None else model
     given = {
         "epochs": 10,
         "validation_loader": DataLoader(rows(40, seed=6), batch_size=16),
@@ -317,3 +317,30 @@ def test_the_checkpoint_holds_tensors_and_plain_values_alone(tmp_path):
     assert state["format"] == "calibkit.resume/1"
     assert json.dumps(state["settings"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resume.pt", "weights.safetensors"]
+
+
+class Tied(nn.Module):
+    """One matrix in two places."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            self.first, self.second, self.head = nn.Linear(D, D), nn.Linear(D, D), nn.Linear(D, K)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x).tanh()).tanh())
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda model: model, lambda model: torch.compile(model, backend="eager")], ids=["plain", "compiled"]
+)
+def test_tied_weights_and_a_compiled_network(wrap, tmp_path):
+    whole, _ = train(model=Tied())
+    with pytest.raises(StopError):
+        train(tmp_path, stop=5, model=wrap(Tied()))
+    model = Tied()
+    train(tmp_path, resume=True, model=wrap(model))
+    assert same(model, whole)
+    assert model.first.weight is model.second.weight
