@@ -30,9 +30,11 @@ def explained(training: Training) -> Iterator[None]:
 def whereabouts(training: Training) -> str:
     """Where the last complete checkpoint is, if there is one."""
     folder = training.folder
-    if folder is None or folder.epoch == 0:
+    if folder is None or not folder.file.exists():
         return ""
-    return f" The checkpoint of epoch {folder.epoch} is in {folder.name}; resume=True goes on from it."
+    # A signal may come when the file is replaced already, but not yet known to be.
+    which = "" if folder.epoch is None else f" of epoch {folder.epoch}"
+    return f" The checkpoint{which} is in {folder.name}; resume=True goes on from it."
 
 
 def _memory(training: Training, error: Exception) -> str:

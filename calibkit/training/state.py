@@ -32,7 +32,7 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str], *, resume: bool) -> None:
         require_safetensors()
         self.path = Path(path)
-        self.epoch = 0  # of the last complete checkpoint
+        self.epoch: int | None = None  # of the checkpoint; None without one, and while it is written
         self._readable = False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,7 @@ class Folder:
 
     def write(self, state: State, settings: Settings) -> None:
         """Keep a training's state; the first time, read it back, so that resuming holds no surprise."""
+        self.epoch = None
         write_archive(self.file, {"format": FORMAT, "settings": settings, **state})
         if not self._readable:
             self._check_readable()
