@@ -58,8 +58,12 @@ class Folder:
 
     def write(self, state: State, settings: Settings) -> None:
         """Keep a training's state; the first time, read it back, so that resuming holds no surprise."""
-        self.epoch = None
-        write_archive(self.file, {"format": FORMAT, "settings": settings, **state})
+        before, self.epoch = self.epoch, None
+        try:
+            write_archive(self.file, {"format": FORMAT, "settings": settings, **state})
+        except OutputError:
+            self.epoch = before  # the old file is intact
+            raise
         if not self._readable:
             self._check_readable()
         self.epoch = state["epoch"]

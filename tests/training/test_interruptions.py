@@ -19,7 +19,7 @@ from tests.training.test_resume import D, K, network, rows, same, train
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = {"schedule": "constant", "warmup_steps": 0, "ema": None, "criterion": "last"}
 
-# Trains in a child for each delay, and kills it that long after it began.
+# Trains in a child for each delay, and kills it that long after it began, or after its first checkpoint was there.
 KILLED = """
 import os, signal, sys, time
 import torch
@@ -32,6 +32,8 @@ for number, delay in enumerate(delays):
     if child == 0:
         train(f"{folder}/{number}", epochs=10_000, **PLAIN)
         os._exit(0)
+    while number % 2 and not os.path.exists(f"{folder}/{number}/resume.pt"):
+        time.sleep(0.005)
     time.sleep(float(delay))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -40,7 +42,7 @@ for number, delay in enumerate(delays):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_killed_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path):
-    delays = [f"{0.02 + 0.043 * number:.3f}" for number in range(8)]
+    delays = ["0.02", "0", "0.05", "0.013", "0.11", "0.057", "0.23", "0.171"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), *delays], check=True, env=environment, cwd=ROOT)
     done = []
@@ -54,7 +56,7 @@ def test_a_process_killed_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_pa
         assert same(resumed, train(epochs=epoch + 2, **PLAIN)[0])
         assert {path.name for path in folder.iterdir()} == {"resume.pt", "weights.safetensors"}
         done.append(epoch)
-    assert max(done) > 1
+    assert min(done[1::2]) >= 1
 
 
 class Ending:
