@@ -88,7 +88,9 @@ def test_a_calibration_error_stands_beside_what_chance_shows():
     assert null.p95 == pytest.approx(0.0024 * 3.84, rel=0.4)  # chi-square of one degree of freedom
     assert 0.01 < null.p_value < 0.1  # the gap is 2.04 standard errors
     assert "squared gap" in str(evaluation)
-    assert f"chance {format_number(null.mean)}, 95% {format_number(null.p95)}, p = 0.0" in str(evaluation)
+    assert f"chance {format_number(null.mean, digits=3)}, 95% {format_number(null.p95, digits=3)}, p = 0.0" in str(
+        evaluation
+    )
     assert "Chance: what a calibrated model" in str(evaluation)
     again = ck.evaluate(ck.Predictions.from_probs(labels, probs, name="net"), metrics="all")
     assert again == evaluation

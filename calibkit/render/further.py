@@ -56,7 +56,7 @@ def _cells(result: Result, name: str) -> tuple[str, ...]:
     value, chance = format_number(result["metrics"][name]["value"]), result.get("by_chance", {}).get(name)
     if chance is None:
         return value, reading(name, result["view"])
-    mean, p95 = format_number(chance["mean"]), format_number(chance["p95"])
+    mean, p95 = (format_number(chance[key], digits=3) for key in ("mean", "p95"))  # to fit in 80 columns
     return value, f"chance {mean}, 95% {p95}, p {format_p(chance['p_value'])}"
 
 

@@ -6,8 +6,8 @@ from typing import Any
 Number = float | str | None
 
 
-def format_number(value: Number, *, signed: bool = False) -> str:
-    """A number with four significant digits.
+def format_number(value: Number, *, signed: bool = False, digits: int = 4) -> str:
+    """A number with four significant digits, or as many as are asked for.
 
     Plain decimals between 0.0001 and a million, scientific notation outside; exact zero is ``0``.
 
@@ -17,6 +17,8 @@ def format_number(value: Number, *, signed: bool = False) -> str:
         The number; "inf", "-inf" and "nan" as JSON writes them are accepted. None gives ``none``.
     signed : bool, default False
         Put ``+`` before a positive number.
+    digits : int, default 4
+        Significant digits.
 
     Returns
     -------
@@ -29,6 +31,8 @@ def format_number(value: Number, *, signed: bool = False) -> str:
     ('0.04354', '12.50', '-3.000e-05')
     >>> format_number(0.0435432, signed=True), format_number("inf", signed=True)
     ('+0.04354', '+inf')
+    >>> format_number(0.0435432, digits=2)
+    '0.044'
     """
     if value is None:
         return "none"
@@ -38,10 +42,10 @@ def format_number(value: Number, *, signed: bool = False) -> str:
         return "0" if number == 0 else "nan"
     if math.isinf(number):
         return f"{number:{sign}}"
-    exponent = math.floor(math.log10(abs(float(f"{number:.3e}"))))
+    exponent = math.floor(math.log10(abs(float(f"{number:.{digits - 1}e}"))))
     if not -4 <= exponent < 6:
-        return f"{number:{sign}.3e}"
-    return f"{number:{sign}.{max(0, 3 - exponent)}f}"
+        return f"{number:{sign}.{digits - 1}e}"
+    return f"{number:{sign}.{max(0, digits - 1 - exponent)}f}"
 
 
 def format_interval(low: Number, high: Number, *, signed: bool = False) -> str:
