@@ -179,7 +179,7 @@ def evaluate(
     metrics : {"standard", "all"}, default "standard"
         Whether to add every metric of the registry that is computed on request (docs/estimators.md): most of them
         from the vectors that the pass gave, and the notes say which read the array once more; and every test of
-        calibration.
+        calibration. Calibrated models are drawn for each calibration error: seconds for 100,000 rows.
 
     Returns
     -------
