@@ -20,6 +20,19 @@ def align(models: Mapping[str, Predictions], reference: str) -> tuple[dict[str, 
     return _share_groups(aligned, notes), notes
 
 
+def align_classes(models: Mapping[str, Predictions], reference: str) -> tuple[dict[str, Predictions], list[str]]:
+    """Every model's predictions in the reference's class order, of whatever rows; and notes."""
+    notes = ["Unpaired: the models hold different rows, and each difference is one between independent samples."]
+    ids = [model.ids for model in models.values() if model.ids is not None]
+    if len(ids) == len(models) > 1 and all(np.array_equal(one, ids[0]) for one in ids):
+        notes.append("All models hold the same ids: a paired comparison would say more.")
+    first = models[reference]
+    return {
+        name: model if model is first else _same_class_order(first, model, (reference, name), notes)
+        for name, model in models.items()
+    }, notes
+
+
 def _aligned_to(
     reference: Predictions, reference_name: str, model: Predictions, name: str, notes: list[str]
 ) -> Predictions:
@@ -30,7 +43,8 @@ def _aligned_to(
     if len(model) != len(reference):
         raise DataError(
             f"{names[0]} has {len(reference):,} rows and {names[1]} has {len(model):,}: a paired comparison needs "
-            "predictions of the same rows. Save both on the same test set, or give both ids."
+            "predictions of the same rows. Save both on the same test set, or give both ids; two test sets are "
+            "compared with paired=False."
         )
     model = _same_class_order(reference, _same_row_order(reference, model, names, notes), names, notes)
     _check_labels(reference, model, names, notes)

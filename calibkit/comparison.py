@@ -1,28 +1,23 @@
 """Whether a change made the probabilities better: paired differences on the same rows, before and after scaling."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from calibkit import _checks
-from calibkit.alignment import align
-from calibkit.bracket import paired_bracket
-from calibkit.calibration_error import calibration_error
+from calibkit.alignment import align, align_classes
+from calibkit.differences import Differences, Pair, by_reference, difference_of, differences_of, pairs_among
 from calibkit.errors import InputFormatError, OptionError
 from calibkit.evaluation import Evaluation, judge
-from calibkit.intervals import PairedEstimate, holm
-from calibkit.metrics import METRICS
 from calibkit.one_pass import (
     Rng,
     Scored,
     Settings,
     check_predictions,
     make_settings,
-    paired_mean,
     score,
-    why_no_ece_interval,
 )
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
@@ -30,10 +25,8 @@ from calibkit.render import comparison_text, plain_number
 from calibkit.results import Difference
 from calibkit.scaling import Scaling, cross_fitted, fitted_on
 from calibkit.score_split import ScoreSplit, removed_by_temperature
-from calibkit.verdict import ONE_SEED, pair_sentences
+from calibkit.verdict import ONE_SEED, UNPAIRED, pair_sentences
 from calibkit.views import View
-
-Differences = Mapping[str, Mapping[str, Difference]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +41,15 @@ class Scaled:
         Model minus reference, by model and metric.
     nll_split : Mapping of str to ScoreSplit
         By model: its difference of NLL, split into what temperature removes and the rest; empty where a score is
-        infinite.
+        infinite, and of different rows.
+    between : Mapping of str to Mapping
+        With ``pairs="all"``, the differences between models that are not the reference, by the model that is
+        subtracted, model and metric.
     """
 
     models: Mapping[str, Evaluation]
     differences: Differences
+    between: Mapping[str, Differences] = field(default_factory=dict)
     nll_split: Mapping[str, ScoreSplit] = field(default_factory=dict)
 
 
@@ -76,6 +73,11 @@ class Comparison:
         Sentences by written rules; empty without intervals.
     notes : tuple of str
         What a careful reader should know.
+    between : Mapping of str to Mapping
+        With ``pairs="all"``, the differences between models that are not the reference, by the model that is
+        subtracted, model and metric.
+    paired : bool
+        Whether the models hold the same rows; else each difference is one between independent samples.
     """
 
     reference: str
@@ -85,6 +87,8 @@ class Comparison:
     scaled: Scaled | None
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
+    between: Mapping[str, Differences] = field(default_factory=dict)
+    paired: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON of schema ``calibkit.comparison/1``; non-finite numbers are strings."""
@@ -92,8 +96,10 @@ class Comparison:
         return {
             "schema": "calibkit.comparison/1",
             "reference": self.reference,
+            "paired": self.paired,
             "models": {name: model.to_dict() for name, model in self.models.items()},
             "differences": _differences_dict(self.differences),
+            "between": {name: _differences_dict(others) for name, others in self.between.items()},
             "temperature": {
                 name: {
                     **{key: plain_number(getattr(t, key)) for key in ("value", "low", "high")},
@@ -106,6 +112,7 @@ class Comparison:
             else {
                 "models": {name: model.to_dict() for name, model in scaled.models.items()},
                 "differences": _differences_dict(scaled.differences),
+                "between": {name: _differences_dict(others) for name, others in scaled.between.items()},
                 "nll_split": {name: s.to_dict(level=self._level) for name, s in scaled.nll_split.items()},
             },
             "verdict": list(self.verdict),
@@ -140,6 +147,9 @@ def compare(
     models: Mapping[str, Predictions],
     *,
     reference: str | None = None,
+    pairs: Literal["reference", "all"] = "reference",
+    paired: bool = True,
+    margin: float | None = None,
     calibrate_on: Mapping[str, Predictions] | None = None,
     view: View | None = None,
     n_bins: int = 15,
@@ -157,6 +167,15 @@ def compare(
         By name; the same rows, aligned by ids where all have them. One model shows before and after scaling.
     reference : str, optional
         The model that the others are compared with; by default the first.
+    pairs : {"reference", "all"}, default "reference"
+        Whether to compare every pair of models as well. With more than one pair, p-values are adjusted by Holm's
+        method.
+    paired : bool, default True
+        Whether the models hold the same rows. Only if False may they hold different test sets: the differences are
+        then those of independent samples, far less certain, and marked so.
+    margin : float, optional
+        A difference whose interval lies inside ±margin is called equivalent within it, in the metric's own unit;
+        without a margin no difference ever is.
     calibrate_on : Mapping of str to Predictions, optional
         Validation rows of each model, same names, on which its temperature is fitted. Without them the
         temperature is cross-fitted over 5 folds of the same rows.
@@ -179,8 +198,9 @@ def compare(
 
     Notes
     -----
-    Differences of means have paired t intervals, of ECE the paired bracket. A difference after scaling is one of
-    the models *with these temperatures*: T is held fixed and the test rows vary.
+    Differences of means have paired t intervals, of ECE the paired bracket; unpaired ones Welch's, and the bracket of
+    two samples that share nothing. A difference after scaling is one of the models *with these temperatures*: T is held
+    fixed and the test rows vary.
 
     References
     ----------
@@ -209,29 +229,58 @@ def compare(
         rng=rng,
         threads=threads,
     )
+    _checks.check_choice(pairs, ("reference", "all"), option="pairs")
+    margin = _checks.check_margin(margin)
     _check_models(models, "models")
     reference = _reference(models, reference)
     named = {name: model.with_name(name) for name, model in models.items()}
-    aligned, notes = align(named, reference)
+    aligned, notes = align(named, reference) if paired else align_classes(named, reference)
     _check_one_view(aligned, settings)
     if calibrate_on is None:
         scaling = cross_fitted(aligned, settings)
     else:
         _check_models(calibrate_on, "calibrate_on")
         scaling = fitted_on(calibrate_on, aligned, settings)
-    saved = {name: score(model, settings) for name, model in aligned.items()}
-    before, why = _differences(saved, reference, settings)
-    evaluations = {name: judge(s, settings, temperature=scaling.temperatures.get(name)) for name, s in saved.items()}
-    scaled, why_after = _scaled(aligned, saved, before, reference, scaling, settings)
-    why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
-    return Comparison(
+    asked = _Asked(
+        pairs=tuple(pairs_among(list(models), reference, every=pairs == "all")),
         reference=reference,
+        paired=paired,
+        margin=margin,
+        settings=settings,
+    )
+    return _judged(aligned, asked, scaling, notes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a comparison was asked for."""
+
+    pairs: tuple[Pair, ...]
+    reference: str
+    paired: bool
+    margin: float | None
+    settings: Settings
+
+
+def _judged(models: Mapping[str, Predictions], asked: _Asked, scaling: Scaling, notes: list[str]) -> Comparison:
+    """The comparison of models that may be compared, at temperatures that are fitted."""
+    settings = asked.settings
+    saved = {name: score(model, settings) for name, model in models.items()}
+    before, why = differences_of(saved, asked.pairs, settings, paired=asked.paired)
+    evaluations = {name: judge(s, settings, temperature=scaling.temperatures.get(name)) for name, s in saved.items()}
+    scaled, after, why_after = _scaled(models, saved, before, asked, scaling)
+    why += [f"After scaling: {reason}" for reason in why_after if reason not in why]
+    every = by_reference(before)
+    return Comparison(
+        reference=asked.reference,
         models=evaluations,
-        differences=before,
+        differences=every.pop(asked.reference, {}),
+        between=every,
+        paired=asked.paired,
         temperature=scaling.temperatures,
         scaled=scaled,
-        verdict=tuple(_verdict(evaluations, reference, before, scaled, settings)),
-        notes=tuple(dict.fromkeys((*notes, *scaling.notes, *why, *_holm_note(models)))),
+        verdict=tuple(_verdict(evaluations, before, after, asked)),
+        notes=tuple(dict.fromkeys((*notes, *scaling.notes, *why, *_holm_note(asked)))),
     )
 
 
@@ -264,96 +313,29 @@ def _check_one_view(models: Mapping[str, Predictions], settings: Settings) -> No
 def _scaled(
     models: Mapping[str, Predictions],
     saved: Mapping[str, Scored],
-    before: Differences,
-    reference: str,
+    before: Mapping[Pair, Mapping[str, Difference]],
+    asked: _Asked,
     scaling: Scaling,
-    settings: Settings,
-) -> tuple[Scaled | None, list[str]]:
-    """The models at their temperatures, and why an interval is missing; None where none was fitted."""
+) -> tuple[Scaled | None, Mapping[Pair, Mapping[str, Difference]], list[str]]:
+    """The models at their temperatures, their differences, and why an interval is missing; None without temperature."""
     if not scaling.temperatures:
-        return None, []
+        return None, {}, []
+    settings, reference = asked.settings, asked.reference
     after = {name: score(model, settings, temperature=scaling.of_rows[name]) for name, model in models.items()}
-    differences, why = _differences(after, reference, settings)
+    found, why = differences_of(after, asked.pairs, settings, paired=asked.paired)
     splits: dict[str, ScoreSplit] = {}
-    for name in before:
+    for name in (name for name, other in asked.pairs if asked.paired and other == reference):
         removed = removed_by_temperature(
             (saved[name], saved[reference]), (after[name], after[reference]), level=settings.level_or_default
         )
         if removed is not None:
-            part = _difference("NLL removed by temperature", removed, settings.confidence_level, [])
-            splits[name] = ScoreSplit(total=before[name]["nll"], temperature=part, rest=differences[name]["nll"])
+            part = difference_of("NLL removed by temperature", removed, settings.confidence_level, [])
+            pair = name, reference
+            splits[name] = ScoreSplit(total=before[pair]["nll"], temperature=part, rest=found[pair]["nll"])
     evaluations = {name: judge(scored, settings) for name, scored in after.items()}
-    return Scaled(models=evaluations, differences=differences, nll_split=splits), why
-
-
-def _differences(
-    scored: Mapping[str, Scored], reference: str, settings: Settings
-) -> tuple[dict[str, dict[str, Difference]], list[str]]:
-    """Model minus reference for every metric that both have, and why an interval is missing."""
-    reasons: list[str] = []
-    others = [name for name in scored if name != reference]
-    found = {name: _pair(scored[name], scored[reference], settings, reasons) for name in others}
-    if len(others) < 2:
-        return found, reasons
-    for metric in METRICS:
-        tested = [name for name in others if metric in found[name] and found[name][metric].p_value is not None]
-        adjusted = holm(np.array([found[name][metric].p_value for name in tested], dtype=np.float64))
-        for name, p_value in zip(tested, adjusted, strict=True):
-            found[name][metric] = replace(found[name][metric], adjusted_p_value=float(p_value))
-    return found, reasons
-
-
-def _pair(model: Scored, reference: Scored, settings: Settings, reasons: list[str]) -> dict[str, Difference]:
-    level = settings.confidence_level
-    ours, theirs = model.rows, reference.rows
-    shared = {name: (ours[name], theirs[name]) for name in ours if name in theirs and name != "base_rate"}
-    shared["gap"] = (model.gap, reference.gap)
-    found: dict[str, Difference] = {}
-    for name, (a, b) in shared.items():
-        paired = paired_mean(model, reference, (a, b), level=level or 0.95)
-        found[name] = _difference(name, paired, level, reasons)
-    found |= _binned_differences(model, reference, settings, reasons)
-    return {name: found[name] for name in METRICS if name in found}
-
-
-def _difference(name: str, paired: PairedEstimate, level: float | None, reasons: list[str]) -> Difference:
-    if level is None:
-        return Difference(value=paired.value)
-    if paired.reason is not None:
-        reasons.append(f"No interval for the difference of {name}: {paired.reason}.")
-    if paired.note is not None:
-        reasons.append(f"Difference of {name}: {paired.note}.")
-    return Difference(value=paired.value, low=paired.low, high=paired.high, p_value=paired.p_value)
-
-
-def _binned_differences(
-    model: Scored, reference: Scored, settings: Settings, reasons: list[str]
-) -> dict[str, Difference]:
-    """ECE with the paired bracket where it is offered; RMS error and MCE without interval."""
-    ours, theirs = model.binned.tables, reference.binned.tables
-    found = {
-        name: Difference(value=calibration_error(ours, norm=m.norm) - calibration_error(theirs, norm=m.norm))
-        for name, m in METRICS.items()
-        if m.norm is not None
-    }
-    level, rows, reference_rows = settings.confidence_level, model.binned.rows, reference.binned.rows
-    if level is None:
-        return found
-    if _identical(model, reference):
-        found["ece"] = Difference(value=0.0, low=0.0, high=0.0, p_value=1.0)
-    elif rows is not None and reference_rows is not None and why_no_ece_interval(model, settings) is None:
-        found["ece"] = _difference("ece", paired_bracket(rows, reference_rows, level=level), level, reasons)
-    return found
-
-
-def _identical(model: Scored, reference: Scored) -> bool:
-    """Whether two models say the same of every row: a file against itself."""
-    ours, theirs = model.rows, reference.rows
-    if len(model.predictions) == 0 or ours.keys() != theirs.keys():
-        return False
-    if not all(np.array_equal(ours[name], theirs[name]) for name in ours):
-        return False
-    return np.array_equal(model.predictions.values, reference.predictions.values)
+    every = by_reference(found)
+    differences = every.pop(reference, {})
+    return Scaled(models=evaluations, differences=differences, between=every, nll_split=splits), found, why
 
 
 def _score_that_speaks(evaluations: Mapping[str, Evaluation]) -> Literal["nll", "brier"]:
@@ -364,28 +346,35 @@ def _score_that_speaks(evaluations: Mapping[str, Evaluation]) -> Literal["nll", 
 
 def _verdict(
     evaluations: Mapping[str, Evaluation],
-    reference: str,
-    before: Differences,
-    scaled: Scaled | None,
-    settings: Settings,
+    before: Mapping[Pair, Mapping[str, Difference]],
+    after: Mapping[Pair, Mapping[str, Difference]],
+    asked: _Asked,
 ) -> Iterator[str]:
-    level = settings.confidence_level
+    level = asked.settings.confidence_level
     if level is None:
         return
     for name, evaluation in evaluations.items():
         if evaluation.verdict is not None:
             yield f"{name}: {evaluation.verdict}"
-    for name, differences in before.items():
-        after = None if scaled is None else scaled.differences[name]
+    speaks = _score_that_speaks(evaluations)
+    for (name, reference), differences in before.items():
         prefix = f"{name} against {reference}: " if len(before) > 1 else ""
         for sentence in pair_sentences(
-            name, reference, differences, after, level=level, score=_score_that_speaks(evaluations)
+            name,
+            reference,
+            differences,
+            after.get((name, reference)),
+            level=level,
+            score=speaks,
+            margin=asked.margin,
         ):
             yield prefix + sentence
+    if before and not asked.paired:
+        yield UNPAIRED
     if before:
         yield ONE_SEED
 
 
-def _holm_note(models: Mapping[str, Predictions]) -> Iterator[str]:
-    if len(models) > 2:
-        yield "More than two models: verdicts use Holm-adjusted p-values; intervals are not adjusted."
+def _holm_note(asked: _Asked) -> Iterator[str]:
+    if len(asked.pairs) > 1:
+        yield "More than one pair of models: verdicts use Holm-adjusted p-values; intervals are not adjusted."

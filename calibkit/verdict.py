@@ -12,6 +12,7 @@ from calibkit.render import format_interval, format_number
 from calibkit.results import Difference, Estimate
 
 NOT_ENOUGH = "Not enough independent data for a verdict."
+UNPAIRED = "Unpaired: the models were not asked about the same rows, and a difference may be one of the rows."
 ONE_SEED = "About these checkpoints, not the training method (one seed each)."
 
 _TITLE = {"nll": "log score", "brier": "Brier score"}
@@ -73,10 +74,11 @@ def pair_sentences(
     *,
     level: float,
     score: Literal["nll", "brier"] = "nll",
+    margin: float | None = None,
 ) -> Iterator[str]:
     """Sentences on one model against the reference: log score, ECE before and after scaling, refinement.
 
-    The Brier score speaks where any log score is infinite.
+    The Brier score speaks where any log score is infinite. With a margin, differences that lie inside it are named.
     """
     names = (model, reference)
     if any(metric in before and not before[metric].decided for metric in ("accuracy", score)):
@@ -90,6 +92,18 @@ def pair_sentences(
         yield from _refinement_sentence(before[score], after[score], score, names, level)
     if "ece" in before and score in before:
         yield from _disagreement(before, score, names, level)
+    if margin is not None:
+        yield from _equivalence(before, score, margin)
+
+
+def _equivalence(before: Mapping[str, Difference], score: str, margin: float) -> Iterator[str]:
+    """Differences whose whole interval lies inside the margin."""
+    for metric, title in ((score, _TITLE[score]), ("ece", "ECE")):
+        difference = before.get(metric)
+        if difference is None or difference.low is None or difference.high is None:
+            continue
+        if -margin < difference.low and difference.high < margin:
+            yield f"Equivalent within {format_number(margin)} in {title} ({_span(difference, ' to ')})."
 
 
 def _score_sentence(difference: Difference, score: str, names: tuple[str, str], level: float) -> str:

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import calibkit as ck
+from calibkit.intervals import holm
 from calibkit.results import Difference
 from calibkit.score_split import ScoreSplit
 from tests.real_data import real_data
@@ -233,6 +234,87 @@ def test_more_than_two_models_show_adjusted_p_values():
     assert ck.compare(MODELS).differences["true"]["nll"].adjusted_p_value is None
 
 
+def test_every_pair_is_compared_when_asked_for():
+    models = MODELS | {"flat": ck.Predictions.from_logits(LABELS, 0.5 * TRUE)}
+    by_reference, every = ck.compare(models), ck.compare(models, pairs="all")
+    assert by_reference.between == {}
+    assert list(every.between) == ["true"]
+    assert list(every.between["true"]) == ["flat"]
+    alone = ck.compare(models, reference="true").differences["flat"]
+    for metric, difference in every.between["true"]["flat"].items():
+        for end in ("value", "low", "high", "p_value"):
+            assert getattr(difference, end) == getattr(alone[metric], end)
+    p_values = [
+        *(every.differences[name]["nll"] for name in ("true", "flat")),
+        every.between["true"]["flat"]["nll"],
+    ]
+    adjusted = holm([p.p_value for p in p_values])
+    assert [p.adjusted_p_value for p in p_values] == pytest.approx(list(adjusted))
+    assert any(line.startswith("flat against true: ") for line in every.verdict)
+    assert set(every.scaled.between["true"]["flat"]) == set(alone)
+    shown = str(every)
+    assert shown.count("Difference: ") == 3
+    assert "Difference: flat - true" in shown
+    result = every.to_dict()
+    assert set(result["between"]["true"]["flat"]["ece"]) == {"value", "low", "high", "p_value", "adjusted_p_value"}
+
+
+def test_different_test_sets_are_compared_only_when_asked_for():
+    half = len(LABELS) // 2
+    other = {"sharp": MODELS["sharp"].take(np.arange(half)), "true": MODELS["true"].take(np.arange(half, 2 * half - 7))}
+    with pytest.raises(ck.DataError, match="paired=False"):
+        ck.compare(other)
+    found = ck.compare(other, paired=False)
+    alone = {name: ck.evaluate(model) for name, model in other.items()}
+    for metric in ("nll", "ece", "accuracy", "gap"):
+        difference = found.differences["true"][metric]
+        assert difference.value == pytest.approx(alone["true"][metric].value - alone["sharp"][metric].value)
+        assert difference.low < difference.value < difference.high
+    assert found.paired is False
+    assert found.to_dict()["paired"] is False
+    assert found.scaled.nll_split == {}
+    assert found.verdict[-2].startswith("Unpaired: ")
+    assert any(note.startswith("Unpaired: ") for note in found.notes)
+    shown = " ".join(str(found).split())
+    assert "on different rows (unpaired)" in shown
+    assert "Difference, unpaired: true - sharp" in shown
+    assert f"true: {half - 7:,} rows" in shown
+
+
+def test_an_unpaired_comparison_is_less_certain_and_says_that_a_paired_one_would_do():
+    ids = np.arange(len(LABELS))
+    models = {
+        name: ck.Predictions.from_logits(LABELS, scale * TRUE, ids=ids) for name, scale in (("sharp", 2), ("true", 1))
+    }
+    paired, unpaired = ck.compare(models), ck.compare(models, paired=False)
+    for metric in ("nll", "brier", "ece", "gap"):
+        widths = [c.differences["true"][metric].high - c.differences["true"][metric].low for c in (paired, unpaired)]
+        assert widths[0] < widths[1]
+    assert any("All models hold the same ids" in note for note in unpaired.notes)
+    other = {**models, "true": ck.Predictions.from_logits(LABELS % 2, TRUE[:, :2])}
+    with pytest.raises(ck.DataError, match="classes"):
+        ck.compare(other, paired=False)
+
+
+def test_a_margin_names_what_is_equivalent_within_it():
+    near = MODELS | {"true": ck.Predictions.from_logits(LABELS, 2.999 * TRUE)}
+    said = "\n".join(ck.compare(near, margin=0.05).verdict)
+    assert "Equivalent within 0.05000 in log score" in said
+    assert "Equivalent" not in "\n".join(ck.compare(near).verdict)
+    assert "Equivalent" not in "\n".join(ck.compare(MODELS, margin=1e-6).verdict)
+    for margin in (0, -0.1, np.nan, "wide"):
+        with pytest.raises(ck.OptionError, match="margin"):
+            ck.compare(near, margin=margin)
+    with pytest.raises(ck.OptionError, match="pairs"):
+        ck.compare(near, pairs="some")
+
+
+def test_the_difference_of_ece_in_a_view_of_many_pairs_has_no_interval_but_a_reason():
+    found = ck.compare(MODELS, view="classwise")
+    assert found.differences["true"]["ece"].low is None
+    assert any("difference of ece: its coverage has not been shown for the classwise view" in n for n in found.notes)
+
+
 def test_without_intervals_there_are_values_and_no_words():
     comparison = ck.compare(MODELS, confidence_level=None)
     full = ck.compare(MODELS)
@@ -246,13 +328,14 @@ def test_json_keeps_the_contract():
     result = ck.compare(MODELS).to_dict()
     assert result["schema"] == "calibkit.comparison/1"
     assert set(result) == {
-        *("schema", "reference", "models", "differences", "temperature", "scaled", "verdict", "notes")
+        *("schema", "reference", "paired", "models", "differences", "between", "temperature", "scaled"),
+        *("verdict", "notes"),
     }
     assert result["reference"] == "sharp"
     assert set(result["differences"]) == {"true"}
     assert set(result["differences"]["true"]["ece"]) == {"value", "low", "high", "p_value"}
     assert {"value", "source"} <= set(result["temperature"]["sharp"])
-    assert set(result["scaled"]) == {"models", "differences", "nll_split"}
+    assert set(result["scaled"]) == {"models", "differences", "between", "nll_split"}
     json.dumps(result, allow_nan=False)
 
 

@@ -148,6 +148,20 @@ def test_with_more_models_the_adjusted_p_value_decides():
     assert said(before)[0].startswith("No difference in log score detected")
 
 
+def test_only_a_margin_makes_models_equivalent_and_only_inside_it():
+    close = {"nll": difference(0.001, -0.004, 0.006, 0.6), "ece": difference(0.002, 0.001, 0.003, 0.001)}
+    sentences = list(pair_sentences("smooth", "hard", close, level=0.95, margin=0.005))
+    assert [s for s in sentences if "quivalent" in s] == ["Equivalent within 0.005000 in ECE (0.001000 to 0.003000)."]
+    wider = list(pair_sentences("smooth", "hard", close, level=0.95, margin=0.01))
+    assert wider[-2:] == [
+        "Equivalent within 0.01000 in log score (-0.004000 to 0.006000).",
+        "Equivalent within 0.01000 in ECE (0.001000 to 0.003000).",
+    ]
+    assert not any("quivalent" in s for s in pair_sentences("smooth", "hard", close, level=0.95))
+    undecided = {"nll": difference(0.001, -0.004, 0.006, 0.6), "ece": Difference(value=0.0)}
+    assert sum("quivalent" in s for s in pair_sentences("a", "b", undecided, level=0.95, margin=1.0)) == 1
+
+
 def test_no_difference_is_never_called_equality():
     for sentence_ in said(NO, NO):
         assert "same" not in sentence_

@@ -134,6 +134,18 @@ def recalibrated(first: World, second: World, n: int, rng: np.random.Generator, 
     return paired_drawn(first, second, n, right)
 
 
+def unpaired(first: World, second: World, n: int, rng: np.random.Generator, repetitions: int) -> Drawn:
+    """The bracket of the difference between two models on different rows, n and n/2 of them."""
+    parts, errors = [], []
+    for world, size in ((first, n), (second, n // 2)):
+        counts = forecast_counts(size, rng, repetitions)
+        parts.append(parts_of(tables(world, counts, rng.binomial(counts, world.accuracy))))
+        errors.append(with_unseen(parts[-1].se, size))
+    se = np.asarray(np.hypot(*errors))
+    low, high, p_value = paired_ends(parts[0], parts[1], rho=0.0, se=se, level=LEVEL)
+    return Drawn(low=low, high=high, truth=first.error - second.error, p_value=p_value)
+
+
 def paired_drawn(first: World, second: World, n: int, right: Counts) -> Drawn:
     """Paired brackets, from how often each forecast has each pair of outcomes, (4, repetitions, forecasts)."""
     counts = right.sum(axis=0)

@@ -141,6 +141,24 @@ def pair_of_worlds(
     return first, second if weights is None else second.reweighted(first)
 
 
+def unpaired_line(kind: str, n_bins: int, one: Said, other: Said, plan: Plan) -> Line:
+    """Difference of two models' ECE on different rows."""
+    worlds = pair_of_worlds(kind, one, other, n_bins)
+    names = [f"{shape} {error:g}" for shape, error in (one, other)]
+    if worlds is None:
+        return (kind, str(n_bins), *names, "", ""), []
+    cells = [
+        plan.cell(
+            f"{kind}, {n_bins} bins, {names[0]} - {names[1]}, n = {n:,}",
+            "difference of ECE, unpaired",
+            partial(batches.unpaired, *worlds, n),
+            null=abs(worlds[0].error - worlds[1].error) < 1e-9,
+        )
+        for n in SIZES
+    ]
+    return (kind, str(n_bins), *names, entry(cells), rejections(cells)), cells
+
+
 def paired_line(kind: str, n_bins: int, one: Said, other: Said, weights: str | None, plan: Plan) -> Line:
     """Difference of two models' ECE."""
     worlds = pair_of_worlds(kind, one, other, n_bins, weights)
@@ -367,6 +385,11 @@ def tables() -> Iterator[Table]:
                 KINDS, BINS, (("one sign", 0.0), ("alternating", 0.01)), RECALIBRATED
             )
         ),
+    )
+    yield Table(
+        title="Difference of ECE between different rows: n of the model, n/2 of the reference",
+        columns=("forecasts", "bins", "model", "reference", "coverage", "p <= .05, %"),
+        tasks=tuple(partial(unpaired_line, kind, 15, *pair) for kind, pair in product(KINDS, PAIRS)),
     )
     yield Table(
         title="Difference of ECE of forecasts near 0 and 1",

@@ -91,6 +91,11 @@ def check_level(level: object, *, option: str = "confidence_level") -> float | N
     return None if level is None else check_real(level, option=option, low=0.0, high=1.0)
 
 
+def check_margin(margin: object, *, option: str = "margin") -> float | None:
+    """Return a margin of equivalence above 0, or None: nothing is called equivalent."""
+    return None if margin is None else check_real(margin, option=option, low=0.0, high=float("inf"))
+
+
 def check_threads(threads: object, *, option: str = "threads") -> int | None:
     """Return a number of threads of at least 1, or None: chosen elsewhere."""
     return None if threads is None else check_int(threads, option=option, low=1)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.command("compare", short_help="Paired differences between models on the same rows, before and after scaling.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--reference", metavar="FILE", help="The file (or its name) to compare with; by default the first.")
+@click.option("--all-pairs", is_flag=True, help="Compare every pair of FILEs as well.")
+@click.option("--unpaired", is_flag=True, help="FILEs hold different test sets: differences of independent samples.")
+@click.option("--margin", type=float, metavar="X", help="Name differences whose interval lies inside ±X equivalent.")
 @click.option(
     "--calibrate-on",
     multiple=True,
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
 def compare_command(
     files: tuple[str, ...],
     reference: str | None,
+    all_pairs: bool,
+    unpaired: bool,
+    margin: float | None,
     calibrate_on: tuple[str, ...],
     calibrate_split: str | None,
     as_json: bool,
@@ -83,7 +89,15 @@ def compare_command(
     calibration = _calibration_rows(named, networks, calibrate_on, calibrate_split, reading)
     with naming_files(_held_by(named, networks, calibrate_on, calibrate_split)):
         models = load_models(named, networks, reading)
-        result = compare(models, reference=reference, calibrate_on=calibration, **judging)
+        result = compare(
+            models,
+            reference=reference,
+            pairs="all" if all_pairs else "reference",
+            paired=not unpaired,
+            margin=margin,
+            calibrate_on=calibration,
+            **judging,
+        )
     if figure is not None:
         save_figure(comparison_figure(result), figure)
     if as_json:

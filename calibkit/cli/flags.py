@@ -36,7 +36,7 @@ def in_flags(message: str, *, arguments: Iterable[str] = ()) -> str:
     >>> in_flags("It looks like logits: pass it as logits.")
     'It looks like logits: pass it as --logits KEY.'
     """
-    message = message.replace("class_names=[...]", "--class-names A,B,...")
+    message = message.replace("class_names=[...]", "--class-names A,B,...").replace("paired=False", "--unpaired")
     spared = sorted(_lookalikes(arguments), key=len, reverse=True)
     if not spared:
         return _KEYWORD.sub(_flag, message)

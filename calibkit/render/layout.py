@@ -32,13 +32,13 @@ def evaluations_document(results: Sequence[Result]) -> Document:
 def comparison_document(result: Result) -> Document:
     """Models on the same rows: metrics as saved and scaled, paired differences, and what made them."""
     models: Mapping[str, Result] = result["models"]
-    first = models[result["reference"]]
     title = "Before and after temperature scaling"
     if len(models) > 1:
-        title = f"Comparison of {len(models)} models on the same rows"
+        where = "on the same rows" if result.get("paired", True) else "on different rows (unpaired)"
+        title = f"Comparison of {len(models)} models {where}"
     verdict = tuple(sanitise(sentence, limit=SENTENCE_LENGTH) for sentence in result.get("verdict") or ())
     return (
-        Heading(title=title, detail=_size(first)),
+        Heading(title=title, detail=_sizes(result)),
         *_metric_tables(result),
         *_difference_tables(result),
         *_passage("NLL difference, split", tuple(_split_lines(result))),
@@ -79,6 +79,14 @@ def _size(result: Result) -> str:
     return f"{rows}, {classes}{result['view']} view"
 
 
+def _sizes(result: Result) -> str:
+    """Rows of all models, or of each where they hold different ones."""
+    models = result["models"]
+    if result.get("paired", True):
+        return _size(models[result["reference"]])
+    return "; ".join(f"{sanitise(name)}: {_size(model)}" for name, model in models.items())
+
+
 def _metric_tables(result: Result) -> Iterator[Block]:
     """As saved and, where temperatures were fitted, after scaling."""
     saved = [(sanitise(name), model) for name, model in result["models"].items()]
@@ -100,13 +108,15 @@ def _metric_tables(result: Result) -> Iterator[Block]:
 
 
 def _difference_tables(result: Result) -> Iterator[Block]:
-    """Each model against the reference, as saved and scaled, metric by metric."""
-    reference = result["models"][result["reference"]]
-    scaled = (result.get("scaled") or {}).get("differences", {})
-    for name, differences in result["differences"].items():
-        minus = f"{sanitise(name)} - {sanitise(result['reference'])}"
-        yield Heading(title="Difference", detail=minus, level=2)
-        yield difference_table(reference, differences, scaled.get(name))
+    """Each model against the reference, then the other pairs, as saved and scaled, metric by metric."""
+    scaled = result.get("scaled") or {}
+    groups = {result["reference"]: result["differences"], **(result.get("between") or {})}
+    after = {result["reference"]: scaled.get("differences", {}), **(scaled.get("between") or {})}
+    title = "Difference" if result.get("paired", True) else "Difference, unpaired"
+    for reference, models in groups.items():
+        for name, differences in models.items():
+            yield Heading(title=title, detail=f"{sanitise(name)} - {sanitise(reference)}", level=2)
+            yield difference_table(result["models"][reference], differences, after.get(reference, {}).get(name))
 
 
 def _split_lines(result: Result) -> Iterator[str]:
