@@ -116,5 +116,5 @@ def unpaired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) 
         return replace(result, reason=reason)
     grown = [with_unseen(parts.se, table_size(rows.table)) for parts, rows in ((first, model), (second, reference))]
     se = np.asarray(np.hypot(*grown))
-    low, high, p_value = paired_ends(first, second, rho=0.0, se=se, level=level)
+    low, high, p_value = paired_ends(first, second, se=se, level=level)
     return replace(result, low=float(low), high=float(high), p_value=float(p_value))

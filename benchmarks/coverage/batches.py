@@ -10,7 +10,7 @@ from benchmarks.coverage.cells import LEVEL, Drawn
 from benchmarks.coverage.worlds import POPULATION, Floats, Scores, World
 from calibkit.binning import BinTable
 from calibkit.bracket.null import null_errors
-from calibkit.bracket.paired import difference_error, paired_ends
+from calibkit.bracket.paired import difference_error, paired_ends, sure_share
 from calibkit.bracket.parts import Parts, effective_counts, parts_of, table_size
 from calibkit.bracket.single import many_table_ends, table_ends
 from calibkit.intervals import with_unseen
@@ -142,7 +142,7 @@ def unpaired(first: World, second: World, n: int, rng: np.random.Generator, repe
         parts.append(parts_of(tables(world, counts, rng.binomial(counts, world.accuracy))))
         errors.append(with_unseen(parts[-1].se, size))
     se = np.asarray(np.hypot(*errors))
-    low, high, p_value = paired_ends(parts[0], parts[1], rho=0.0, se=se, level=LEVEL)
+    low, high, p_value = paired_ends(parts[0], parts[1], se=se, level=LEVEL)
     return Drawn(low=low, high=high, truth=first.error - second.error, p_value=p_value)
 
 
@@ -154,7 +154,7 @@ def paired_drawn(first: World, second: World, n: int, right: Counts) -> Drawn:
     rho, moved = row_correlation(first, second, ours, theirs, right, weight)
     size = n if first.weight is None else table_size(tables(first, counts, right[0]))
     se = with_unseen(difference_error(ours, theirs, rho), size)
-    low, high, p_value = paired_ends(ours, theirs, rho=rho, se=se, level=LEVEL)
+    low, high, p_value = paired_ends(ours, theirs, se=se, level=LEVEL)
     # Two models that agree on every row are one file twice: 0 by definition.
     low, high, p_value = (np.where(moved, values, np.nan) for values in (low, high, p_value))
     return Drawn(low=low, high=high, truth=first.error - second.error, p_value=p_value)
@@ -165,31 +165,23 @@ def row_correlation(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """What two models' errors share, from counts of rows instead of rows; and whether they differ in any row."""
     shape = right.shape[1:]
-    soft, hard = (
-        [np.take_along_axis(signs, np.broadcast_to(world.index, shape), axis=1) for signs, world in pairs]
-        for pairs in (
-            [(ours.sure_sign, first), (theirs.sure_sign, second)],
-            [(np.sign(ours.gap), first), (np.sign(theirs.gap), second)],
-        )
-    )
-    moved = np.zeros(shape[0], dtype=bool)
-    means, deviations = [[0.0, 0.0], [0.0, 0.0]], []
-    total = (right.sum(axis=0) * weight).sum(axis=1)[:, None]
+
+    def of_forecasts(values: Floats, world: World) -> Floats:
+        return np.take_along_axis(values, np.broadcast_to(world.index, shape), axis=1)
+
+    signs = of_forecasts(np.sign(ours.gap), first), of_forecasts(np.sign(theirs.gap), second)
+    sure = sure_share(of_forecasts(ours.sure_sign, first), of_forecasts(theirs.sure_sign, second))
+    moved, products, squares, others = (np.zeros(shape[0], dtype=kind) for kind in (bool, float, float, float))
     for count, (hit, other) in zip(right, ((1, 1), (1, 0), (0, 1), (0, 0)), strict=True):
         gaps = first.confidence - hit, second.confidence - other
+        a, b = (
+            weight * (sign * gap - parts.theta[:, None])
+            for sign, gap, parts in zip(signs, gaps, (ours, theirs), strict=True)
+        )
         moved |= (count * (gaps[0] != gaps[1])).any(axis=1)
-        for kind, signs in enumerate((soft, hard)):
-            for model in (0, 1):
-                sums = (count * weight * signs[model] * gaps[model]).sum(axis=1)[:, None]
-                means[kind][model] = means[kind][model] + sums / total
-        deviations.append(gaps)
-    products = squares = others = np.zeros(shape[0])
-    for count, gaps in zip(right, deviations, strict=True):
-        a, b = (weight * (soft[i] * gaps[i] - means[0][i]) for i in (0, 1))
-        c, d = (weight * (hard[i] * gaps[i] - means[1][i]) for i in (0, 1))
-        products = products + (count * a * b).sum(axis=1)
-        squares = squares + (count * c * c).sum(axis=1)
-        others = others + (count * d * d).sum(axis=1)
+        products += (count * sure * a * b).sum(axis=1)
+        squares += (count * a * a).sum(axis=1)
+        others += (count * b * b).sum(axis=1)
     scale = np.sqrt(squares * others)
     return np.clip(np.divide(products, scale, out=np.zeros(len(scale)), where=scale > 0), -1, 1), moved
 

@@ -10,6 +10,9 @@ from calibkit.bracket.single import grown_size, too_rare
 from calibkit.intervals import PairedEstimate, normal_quantile, t_reach, tail, tilt_that_counts, with_unseen
 from calibkit.units import Units
 
+# Few bins may hold all that two models do not share, and there a gap of two standard errors is not normal.
+_FURTHER = 0.6
+
 
 def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) -> PairedEstimate:
     """Difference of two models' l1 calibration errors on the same rows, with its interval and p-value.
@@ -31,15 +34,15 @@ def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) ->
     -----
     With theta, se and the two bounds of the bias of each model X (see `bracket_interval`), middle beta_X and half
     distance h_X of the bounds, and rho what the errors of the two share: m = theta_A - beta_A - theta_B + beta_B;
-    se^2 = se_A^2 + se_B^2 - 2 rho se_A se_B; h = rho_+ |h_A - h_B| + (1 - rho_+) (h_A + h_B) with rho_+ = max(rho, 0):
-    a bias that is only bounded does not average out as an error does, unless the two models share it. The interval is
-    m ± (h + z se), p = min(1, 2 Phi(-(|m| - h)_+ / se)), with se grown for outcomes that were not seen as in
-    `bracket_interval`.
+    se^2 = se_A^2 + se_B^2 - 2 rho se_A se_B; h = h_A + h_B, for a bias that is only bounded does not average out as an
+    error does. The interval is m ± (h + z se), p = min(1, 2 Phi(-(|m| - h)_+ / se)), with se grown for outcomes that
+    were not seen as in `bracket_interval`.
 
-    rho is the covariance over rows of omega_b (confidence - outcome) of the two models, over the product of the
-    standard deviations of sign(D_b) (confidence - outcome). omega_b = sign(D_b) (2 Phi((|D_b|/s_b - 1)_+) - 1) is the
-    sign as far as it is sure. With the signs as seen, a model and its recalibration would seem to share errors of gaps
-    whose sign is luck, and in the worst case 77 % of the intervals would hold the truth.
+    rho is the correlation over rows of sign(D_b) (confidence - outcome) of the two models, in which a row whose two
+    signs agree counts omega_A omega_B, omega = 2 Phi((|D_b|/s_b - 1)_+) - 1 for how sure a sign is, and one whose signs
+    differ counts in full. With the signs as seen, a model and its recalibration would seem to share errors of gaps
+    whose sign is luck, and in the worst case 77 % of the intervals would hold the truth. For the lower bound of each
+    bias, kappa is .6 larger than in `bracket_interval`: all that two models do not share may be in two or three bins.
 
     With groups, s_b, each se and rho are those of groups, and z and Phi are of t with G_eff - 1 degrees of freedom and
     its term for skewness. The interval errs on the safe side nearly everywhere. A weak test of a difference; proper
@@ -71,7 +74,7 @@ def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) ->
     rho = _shared(model, reference, first, second)
     by_rows = difference_error(first, second, rho)
     if units.codes is None:
-        low, high, p_value = paired_ends(first, second, rho=rho, se=with_unseen(by_rows, units.effective), level=level)
+        low, high, p_value = paired_ends(first, second, se=with_unseen(by_rows, units.effective), level=level)
         return replace(result, low=float(low), high=float(high), p_value=float(p_value))
     return _of_groups(result, model, reference, level=level, by_rows=by_rows)
 
@@ -85,7 +88,7 @@ def _of_groups(
     rho = _shared(model, reference, first, second, units)
     by_groups = np.maximum(by_rows, difference_error(first, second, rho))
     se = float(with_unseen(by_groups, grown_size(units, by_rows, by_groups)))
-    middle, slack = (float(value) for value in _middle_and_slack(first, second, rho))
+    middle, slack = (float(value) for value in _middle_and_slack(first, second))
     difference = signed_gap(model, np.sign(first.gap)) - signed_gap(reference, np.sign(second.gap))
     tilt, dof = tilt_that_counts(units.spread(difference, result.value).tilt), units.effective - 1
     below, above = t_reach(dof, level, tilt)
@@ -98,36 +101,28 @@ def _of_groups(
     )
 
 
-def paired_ends(
-    first: Parts, second: Parts, *, rho: Floats | float, se: Floats, level: float
-) -> tuple[Floats, Floats, Floats]:
+def paired_ends(first: Parts, second: Parts, *, se: Floats, level: float) -> tuple[Floats, Floats, Floats]:
     """Low and high end and p-value of independent rows, (...), from the pieces of both; `se` is of the difference."""
     from scipy.special import ndtr
 
-    middle, slack = _middle_and_slack(first, second, rho)
+    middle, slack = _middle_and_slack(first, second)
     reach, excess = slack + normal_quantile(level) * se, np.maximum(np.abs(middle) - slack, 0.0)
     certain = np.where(excess > 0, -np.inf, 0.0)  # without any error a difference is certain, and none is none
     ratio = np.divide(-excess, se, out=certain, where=se > 0)
     return middle - reach, middle + reach, np.minimum(1.0, 2 * ndtr(ratio))
 
 
-def _middle_and_slack(first: Parts, second: Parts, rho: Floats | float) -> tuple[Floats, Floats]:
+def _middle_and_slack(first: Parts, second: Parts) -> tuple[Floats, Floats]:
     """The difference between the middles of the biases' bounds, and how far it may lie from that."""
-    (low_first, high_first), (low_second, high_second) = first.bias, second.bias
+    (low_first, high_first), (low_second, high_second) = first.bias(_FURTHER), second.bias(_FURTHER)
     middle = first.theta - (low_first + high_first) / 2 - second.theta + (low_second + high_second) / 2
-    return middle, difference_slack((high_first - low_first) / 2, (high_second - low_second) / 2, rho)
+    return middle, (high_first - low_first) / 2 + (high_second - low_second) / 2
 
 
 def difference_error(first: Parts, second: Parts, rho: Floats | float) -> Floats:
     """Standard error of the difference of two correlated errors of independent rows."""
     squared = first.se**2 + second.se**2 - 2 * rho * first.se * second.se
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
-
-
-def difference_slack(first: Floats, second: Floats, rho: Floats | float) -> Floats:
-    """How far the bias of a difference may lie from its middle: what is shared cancels, the rest adds up."""
-    shared = np.maximum(rho, 0.0)
-    return np.asarray(shared * np.abs(first - second) + (1 - shared) * (first + second))
 
 
 def _identical(model: BinnedRows, reference: BinnedRows) -> bool:
@@ -143,16 +138,27 @@ def _identical(model: BinnedRows, reference: BinnedRows) -> bool:
 
 def _shared(model: BinnedRows, reference: BinnedRows, first: Parts, second: Parts, units: Units | None = None) -> float:
     """Correlation of the errors of the two thetas, over rows or over the sums of groups, as far as it is sure."""
-    hard = [signed_gap(rows, np.sign(parts.gap)) for rows, parts in ((model, first), (reference, second))]
-    soft = [signed_gap(rows, parts.sure_sign) for rows, parts in ((model, first), (reference, second))]
-    a, b, c, d = (_deviations(values, model.weights, units) for values in (*hard, *soft))
-    scale = np.sqrt(np.sum(a**2) * np.sum(b**2))
-    return float(np.clip(np.sum(c * d) / scale, -1.0, 1.0)) if scale > 0 else 0.0
+    signs = np.sign(first.gap)[model.index], np.sign(second.gap)[reference.index]
+    sure = sure_share(first.sure_sign[model.index], second.sure_sign[reference.index])
+    one, two = (
+        _deviations(sign * rows.gap, rows.weights) for sign, rows in zip(signs, (model, reference), strict=True)
+    )
+    # What is shared, row by row; of groups, each model's share of it is its root.
+    root = np.sqrt(sure)
+    shared, other = root * one, root * two
+    if units is not None and units.codes is not None:
+        one, two, shared, other = (sums_by(units.codes, v, units.count) for v in (one, two, shared, other))
+    scale = np.sqrt(np.sum(one**2) * np.sum(two**2))
+    return float(np.clip(np.sum(shared * other) / scale, -1.0, 1.0)) if scale > 0 else 0.0
 
 
-def _deviations(values: Floats, weights: Floats | None, units: Units | None) -> Floats:
-    """Weighted deviations from the mean, of rows or summed over groups."""
-    values = values - weighted_mean(values, weights)
-    if weights is not None:
-        values = weights * values
-    return values if units is None or units.codes is None else sums_by(units.codes, values, units.count)
+def sure_share(first: Floats, second: Floats) -> Floats:
+    """How much of a covariance counts, from two sure signs: what makes a difference more certain only if it is sure."""
+    product = first * second
+    return np.where(product >= 0, product, 1.0)
+
+
+def _deviations(values: Floats, weights: Floats | None) -> Floats:
+    """Deviations from the weighted mean, times the weights."""
+    deviations = values - weighted_mean(values, weights)
+    return deviations if weights is None else weights * deviations

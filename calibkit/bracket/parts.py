@@ -80,9 +80,8 @@ class Parts:
     se: Floats
     filled: NDArray[np.bool_]
 
-    @property
-    def bias(self) -> tuple[Floats, Floats]:
-        """Lower and upper bound of the bias of theta."""
+    def bias(self, further: float = 0.0) -> tuple[Floats, Floats]:
+        """Lower and upper bound of the bias of theta; for the lower one gaps are `further` standard errors larger."""
         size = np.abs(self.gap)
         b = np.maximum(self.filled.sum(axis=-1, keepdims=True), 1)
         tau = np.sqrt(np.maximum(1.0, np.log(b / 5.5)))
@@ -90,7 +89,7 @@ class Parts:
         largest = _folded_bias(shrunk, self.error)
         # A bin of few rows is not normal: where its gap may be 0, its bias may be that of a calibrated bin.
         largest = np.where(shrunk > 0, largest, np.maximum(largest, self.null_size))
-        stretched = size + 0.16 * np.maximum(0.0, np.log(b / 9)) * self.error
+        stretched = size + (further + 0.16 * np.maximum(0.0, np.log(b / 9))) * self.error
         return _folded_bias(stretched, self.error).sum(axis=-1), largest.sum(axis=-1)
 
     @property
@@ -107,7 +106,7 @@ class Parts:
         self, below: Floats | float, above: Floats | float, *, explained: NDArray[np.bool_] | bool = False
     ) -> tuple[Floats, Floats]:
         """Ends of the interval, so far beyond the bounds of the bias; the lower one is 0 where chance explains it."""
-        bias_low, bias_high = self.bias
+        bias_low, bias_high = self.bias()
         low = np.where(explained, 0.0, np.maximum(self.theta - bias_high - below, 0.0))
         return low, np.minimum(np.maximum(self.theta - bias_low + above, low), 1.0)
 
