@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         hosmer_lemeshow_test,
         spiegelhalter_test,
     )
+    from calibkit.honest_band import CalibrationBand, calibration_band
     from calibkit.information import log_skill_score, predictive_entropy
     from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
     from calibkit.metrics import METRICS, TESTS
@@ -91,6 +92,7 @@ _ROOM_OF = {
     "BetaCalibration": "calibrators",
     "BinnedDecomposition": "murphy",
     "CalibkitError": "errors",
+    "CalibrationBand": "honest_band",
     "Chance": "bracket",
     "ClassCalibration": "binned",
     "Comparison": "comparison",
@@ -128,6 +130,7 @@ _ROOM_OF = {
     "binned_decomposition": "murphy",
     "brier_score": "mean_scores",
     "calibrate": "calibrators",
+    "calibration_band": "honest_band",
     "class_calibration": "binned",
     "class_conditional_calibration_error": "binned",
     "classwise_calibration_error": "binned",
@@ -216,6 +219,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "corp_curve",
     "CorpCurve",
     "ConsistencyBand",
+    "calibration_band",
+    "CalibrationBand",
     "decompose",
     "Decomposition",
     "binned_decomposition",

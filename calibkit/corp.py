@@ -1,20 +1,23 @@
-"""The reliability curve without bins (CORP), and the band in which a calibrated model's curve lies. Floor 2."""
+"""The reliability curve without bins (CORP), with the band of calibrated models or of the true curve. Floor 2."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibkit._checks import check_int, check_level, check_rng
+from calibkit._checks import check_choice, check_int, check_level, check_rng
 from calibkit._numerics import Floats, Integers
 from calibkit.consistency import calibrated_outcomes, merge_neighbours
 from calibkit.errors import OptionError
+from calibkit.honest_band import CalibrationBand, band_of_pairs
 from calibkit.isotonic import isotonic_blocks, isotonic_rates
 from calibkit.pairs import Pairs, PairView, TiedPairs, pairs_of, pool_ties, read_pairs
 from calibkit.predictions import Predictions
 from calibkit.scores import score_rows
 from calibkit.views import View, resolve_view
+
+BandKind = Literal["consistency", "confidence"]
 
 # A band is told at up to so many forecasts along the axis, and as many along the rows.
 _POINTS = 256
@@ -46,6 +49,10 @@ class ConsistencyBand:
     low: Floats
     high: Floats
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"level": self.level} | {name: getattr(self, name).tolist() for name in ("forecast", "low", "high")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CorpCurve:
@@ -63,8 +70,9 @@ class CorpCurve:
         How often the event happened in the block, in [0, 1], increasing.
     weight : ndarray of shape (b,)
         Weight of its rows.
-    band : ConsistencyBand or None
-        What a calibrated model would show; None where it was not asked for, or without rows.
+    band : ConsistencyBand, CalibrationBand or None
+        What a calibrated model would show, or where the true curve is; None where it was not asked for, or without
+        rows.
 
     Examples
     --------
@@ -80,16 +88,12 @@ class CorpCurve:
     last: Floats
     rate: Floats
     weight: Floats
-    band: ConsistencyBand | None = None
+    band: ConsistencyBand | CalibrationBand | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         vectors = {name: getattr(self, name).tolist() for name in ("first", "last", "rate", "weight")}
-        band = self.band and {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in asdict(self.band).items()
-        }
-        return {"view": self.view, "n": self.n, **vectors, "band": band}
+        return {"view": self.view, "n": self.n, **vectors, "band": self.band and self.band.to_dict()}
 
 
 def corp_curve(
@@ -99,6 +103,7 @@ def corp_curve(
     view: PairView | None = None,
     weights: ArrayLike | None = None,
     confidence_level: float | None = 0.95,
+    band: BandKind = "consistency",
     n_draws: int = 1000,
     rng: int | np.random.Generator = 0,
 ) -> CorpCurve:
@@ -117,9 +122,13 @@ def corp_curve(
     weights : array_like of shape (n,), optional
         Row weights; equal integers act as repetition.
     confidence_level : float or None, default 0.95
-        Share of calibrated models inside the band at each forecast; None for no band.
+        Share of calibrated models inside the band at each forecast, or how often a confidence band holds the whole true
+        curve; None for no band.
+    band : {"consistency", "confidence"}, default "consistency"
+        Around the diagonal, where the curves of calibrated models lie; or where the true curve is, by
+        `calibration_band`, which is not drawn and takes whole weights only.
     n_draws : int, default 1000
-        Calibrated models drawn for the band.
+        Calibrated models drawn for the band of consistency.
     rng : int or numpy.random.Generator, default 0
         Seed or source of the draws.
 
@@ -140,7 +149,7 @@ def corp_curve(
     Pool-adjacent-violators: the increasing function of the forecast with the least Brier score, and at once the least
     log score. A block's rate is the quotient of its sums, so no order of the rows and no rounding moves it.
 
-    The band is one of consistency: quantiles, at each forecast by itself, of the curves of models that are calibrated
+    The band of consistency: quantiles, at each forecast by itself, of the curves of models that are calibrated
     and have these forecasts. A curve that leaves it somewhere is no proof: 5 % of each forecast's curves do. It assumes
     independent rows. More than 4,096 distinct forecasts are drawn in about 2,048 cells, and the band is told at up to
     512 forecasts.
@@ -162,14 +171,20 @@ def corp_curve(
     array([0. , 0.5, 1. ])
     """
     level = check_level(confidence_level)
+    check_choice(band, ("consistency", "confidence"), option="band")
     check_int(n_draws, option="n_draws", low=1, high=1_000_000)
     generator = check_rng(rng)
     pairs = read_pairs(labels, probs, view=view, weights=weights)
-    return curve_of_pairs(pairs, level=level, n_draws=n_draws, rng=generator)
+    return curve_of_pairs(pairs, level=level, band=band, n_draws=n_draws, rng=generator)
 
 
 def curve_of_predictions(
-    predictions: Predictions, *, view: View | None, level: float | None = 0.95, rng: int | np.random.Generator = 0
+    predictions: Predictions,
+    *,
+    view: View | None,
+    level: float | None = 0.95,
+    band: BandKind = "consistency",
+    rng: int | np.random.Generator = 0,
 ) -> CorpCurve:
     """The CORP curve of predictions of any kind, read once more; what view classwise draws is the top label.
 
@@ -177,6 +192,8 @@ def curve_of_predictions(
 
     Raises
     ------
+    DataError
+        If a confidence band is asked for and a weight is not a whole number.
     OptionError
         In view flattened, which has many pairs a row.
 
@@ -191,13 +208,19 @@ def curve_of_predictions(
         raise OptionError('a curve without bins has one pair a row: use view="top-label" or view="positive"')
     one: PairView = "positive" if resolved == "positive" else "top-label"
     pairs = pairs_of(predictions, score_rows(predictions), view=one)
-    return curve_of_pairs(pairs, level=None if predictions.groups is not None else level, rng=check_rng(rng))
+    level = None if predictions.groups is not None else level
+    return curve_of_pairs(pairs, level=level, band=band, rng=check_rng(rng))
 
 
 def curve_of_pairs(
-    pairs: Pairs, *, level: float | None = 0.95, n_draws: int = 1000, rng: np.random.Generator
+    pairs: Pairs,
+    *,
+    level: float | None = 0.95,
+    band: BandKind = "consistency",
+    n_draws: int = 1000,
+    rng: np.random.Generator,
 ) -> CorpCurve:
-    """The CORP curve of pairs, with its band at a level.
+    """The CORP curve of pairs, with a band at a level.
 
     Examples
     --------
@@ -217,8 +240,16 @@ def curve_of_pairs(
         last=tied.forecast[last],
         rate=hits / weight,
         weight=weight,
-        band=consistency_band(tied, level=level, n_draws=n_draws, rng=rng) if level and len(starts) else None,
+        band=_band(pairs, tied, band, level=level, n_draws=n_draws, rng=rng) if level and len(starts) else None,
     )
+
+
+def _band(
+    pairs: Pairs, tied: TiedPairs, kind: BandKind, *, level: float, n_draws: int, rng: np.random.Generator
+) -> ConsistencyBand | CalibrationBand:
+    if kind == "confidence":
+        return band_of_pairs(pairs, level=level)
+    return consistency_band(tied, level=level, n_draws=n_draws, rng=rng)
 
 
 def consistency_band(tied: TiedPairs, *, level: float, n_draws: int, rng: np.random.Generator) -> ConsistencyBand:

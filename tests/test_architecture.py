@@ -29,6 +29,7 @@ ROOMS = (
     "peer_conventions",
     "isotonic",
     "consistency",
+    "honest_band",
     "corp",
     "decomposition",
     "murphy",

@@ -1,5 +1,7 @@
 """Diagrams without bins: curve, band and whiskers are drawn where the numbers are, and the caption tells them apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
@@ -7,11 +9,23 @@ from matplotlib.colors import to_hex
 
 import calibkit as ck
 from calibkit.corp import ConsistencyBand, CorpCurve, curve_of_predictions
-from calibkit.plots.style import BAND, GREEN
+from calibkit.honest_band import CalibrationBand
+from calibkit.plots.style import BAND, BLUE, GREEN, TRUE_BAND, VERMILION
 from tests.test_plots import curve, evaluation, whiskers, words
 
 BAND_OF = ConsistencyBand(
     level=0.9, forecast=np.array([0.2, 0.6, 0.9]), low=np.array([0.1, 0.5, 0.85]), high=np.array([0.3, 0.7, 0.93])
+)
+
+
+TRUE_BAND_OF = CalibrationBand(
+    view="top-label",
+    n=100,
+    level=0.9,
+    grid=None,
+    forecast=np.array([0.2, 0.6, 0.9]),
+    low=np.array([0.1, 0.4, 0.95]),
+    high=np.array([0.3, 0.5, 1.0]),
 )
 
 
@@ -44,6 +58,27 @@ def test_the_band_is_filled_between_its_ends():
     corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9)}
     for ends in (BAND_OF.low, BAND_OF.high):
         assert set(zip(BAND_OF.forecast, ends, strict=True)) <= corners
+
+
+def test_a_confidence_band_steps_where_its_forecasts_are():
+    ax = ck.plot_reliability(evaluation(), corp=corp(band=TRUE_BAND_OF))
+    (band,) = (drawn for drawn in ax.collections if isinstance(drawn, PolyCollection))
+    assert to_hex(band.get_facecolor()[0]) == TRUE_BAND.lower()
+    low, high, _ = (line.get_xydata().tolist() for line in ax.lines if to_hex(line.get_color()) == GREEN.lower())
+    assert low == [[0, 0], [0.2, 0], [0.2, 0.1], [0.6, 0.1], [0.6, 0.4], [0.9, 0.4], [0.9, 0.95], [1, 0.95]]
+    assert high == [[0, 0.3], [0.2, 0.3], [0.2, 0.5], [0.6, 0.5], [0.6, 1], [0.9, 1], [0.9, 1], [1, 1]]
+
+
+def test_the_diagonal_is_in_colour_where_calibration_is_rejected():
+    ax = ck.plot_reliability(evaluation(), corp=corp(band=TRUE_BAND_OF))
+    for colour, region in ((VERMILION, [0.5, 0.6]), (BLUE, [0.9, 0.95])):
+        (line,) = (line for line in ax.lines if to_hex(line.get_color()) == colour.lower())
+        np.testing.assert_allclose(line.get_xydata(), np.column_stack((region, region)))
+    text = words(ax).replace("\N{NO-BREAK SPACE}", " ")
+    assert "band: the true curve, 90% confidence" in text
+    assert "diagonal in colour: calibration rejected" in text
+    accepted = replace(TRUE_BAND_OF, low=np.zeros(3), high=np.ones(3))
+    assert "diagonal" not in words(ck.plot_reliability(evaluation(), corp=corp(band=accepted)))
 
 
 def test_points_and_whiskers_of_the_bins_stay():
@@ -91,6 +126,8 @@ def test_dependent_rows_have_no_band():
     grouped = ck.Predictions.from_probs(labels, probs, groups=["a", "a", "b", "b"])
     assert curve_of_predictions(free, view=None).band is not None
     assert curve_of_predictions(grouped, view=None).band is None
+    assert isinstance(curve_of_predictions(free, view=None, band="confidence").band, CalibrationBand)
+    assert curve_of_predictions(grouped, view=None, band="confidence").band is None
 
 
 def test_predictions_and_arrays_have_the_same_curve():

@@ -25,9 +25,17 @@ from calibkit.cli.options import (
     is_flag=True,
     help="Draw the curve without bins (CORP), and the band of calibrated models unless rows are grouped.",
 )
+@click.option(
+    "--band",
+    type=click.Choice(["consistency", "confidence"]),
+    help="Draw the curve without bins with a band: where curves of calibrated models lie (consistency, as --corp), or "
+    "where the true curve is (confidence).",
+)
 @with_options(JUDGING)
 @with_options(READING)
-def plot_command(files: tuple[str, ...], output: str, overlay: bool, corp: bool, **options: Any) -> None:
+def plot_command(
+    files: tuple[str, ...], output: str, overlay: bool, corp: bool, band: str | None, **options: Any
+) -> None:
     """Reliability diagrams with per-bin intervals and the confidence histogram, side by side or overlaid."""
     from calibkit.corp import curve_of_predictions
     from calibkit.evaluation import evaluate
@@ -39,7 +47,8 @@ def plot_command(files: tuple[str, ...], output: str, overlay: bool, corp: bool,
     with naming_files(dict(zip(model_names(files), files, strict=True))):
         models = list(load_all(files, reading).values())
         results = [evaluate(p, **judging) for p in models]
-        band = {"level": judging["confidence_level"], "rng": judging["rng"]}
-        curves = [curve_of_predictions(p, view=judging["view"], **band) for p in models] if corp else None
+        drawn = {name: judging[name] for name in ("view", "rng")} | {"level": judging["confidence_level"]}
+        drawn |= {"band": band} if band else {}
+        curves = [curve_of_predictions(p, **drawn) for p in models] if corp or band else None
     save_figure(reliability_figure(results, overlay=overlay, corp=curves), output)
     click.echo(f"wrote {sanitise(output)}")

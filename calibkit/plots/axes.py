@@ -25,7 +25,7 @@ def plot_reliability(
 
     Bars run from the diagonal to the accuracy: below it the model is over-confident, above it under-confident.
     Whiskers are the intervals of the bins. A bin without rows shows nothing. With `corp` the curve without bins and
-    the band in which a calibrated model's curve lies take the place of the bars.
+    its band take the place of the bars.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def plot_reliability(
     Notes
     -----
     Whiskers and band are different things, and the caption says which is which: a whisker is the interval of a bin's
-    accuracy, around what was seen; the band is where a calibrated model's curve would be seen, around the diagonal.
+    accuracy, around what was seen; a band of consistency is where a calibrated model's curve would be seen, around the
+    diagonal; a confidence band is where the true curve is, and the diagonal is in colour where it is outside.
     A bar's length is the gap |accuracy - confidence| of its bin, whose mean weighted by rows is ECE.
     Nothing is computed here, no rcParams are set, and ``show`` is never called.
 

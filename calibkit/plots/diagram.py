@@ -15,6 +15,7 @@ from calibkit.plots.style import (
     PALE,
     SMALL,
     TEXT,
+    TRUE_BAND,
     UNDER_FILL,
     VERMILION,
     model_style,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from calibkit._numerics import Floats
     from calibkit.calibration_error import ReliabilityCurve
     from calibkit.corp import CorpCurve
+    from calibkit.honest_band import CalibrationBand
 
 _MANY_BINS = 40
 
@@ -104,15 +106,36 @@ def draw_points(ax: "Axes", curve: "ReliabilityCurve") -> None:
 
 
 def draw_corp(ax: "Axes", curve: "CorpCurve") -> None:
-    """The curve without bins, flat over each block, and the band of calibrated models behind it."""
+    """The curve without bins, flat over each block, and its band behind it: of calibrated models, or of the truth."""
+    from calibkit.corp import ConsistencyBand
+
     band = curve.band
-    if band is not None:
-        ax.fill_between(band.forecast, band.low, band.high, facecolor=BAND, edgecolor="none", linewidth=0, zorder=0.5)
-        for end in (band.low, band.high):
-            ax.plot(band.forecast, end, color=GREY, linewidth=0.4, marker="", zorder=0.6)
+    if isinstance(band, ConsistencyBand):
+        _draw_band(ax, band.forecast, band.low, band.high, fill=BAND, ink=GREY)
+    elif band is not None:
+        _draw_true_band(ax, band)
     ends = np.column_stack((curve.first, curve.last)).ravel()
     rates = np.repeat(curve.rate, 2)
     ax.plot(ends, rates, color=GREEN, linewidth=1.4, marker="", clip_on=False, solid_joinstyle="round", zorder=3.5)
+
+
+def _draw_true_band(ax: "Axes", band: "CalibrationBand") -> None:
+    """The steps of a confidence band from 0 to 1, and in colour the part of the diagonal that it excludes."""
+    # Left and right of each step: low holds on to the next forecast, high back to the one before.
+    across = np.concatenate(([0.0], np.repeat(band.forecast, 2), [1.0]))
+    low, high = np.repeat(band.low, 2), np.repeat(band.high, 2)
+    low, high = np.concatenate(([0.0, 0.0], low)), np.concatenate((high, [1.0, 1.0]))
+    _draw_band(ax, across, low, high, fill=TRUE_BAND, ink=GREEN)
+    for regions, colour in ((band.too_high, VERMILION), (band.too_low, BLUE)):
+        for region in regions:
+            ax.plot(region, region, color=colour, linewidth=2.2, marker="", solid_capstyle="butt", zorder=1.5)
+
+
+def _draw_band(ax: "Axes", across: "Floats", low: "Floats", high: "Floats", *, fill: str, ink: str) -> None:
+    """A band that is filled between its ends."""
+    ax.fill_between(across, low, high, facecolor=fill, edgecolor="none", linewidth=0, zorder=0.5)
+    for end in (low, high):
+        ax.plot(across, end, color=ink, linewidth=0.4, marker="", zorder=0.6)
 
 
 def draw_whiskers(

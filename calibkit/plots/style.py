@@ -15,6 +15,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 OVER_FILL, UNDER_FILL = "#FBE0CC", "#CCE3F0"
 INK, GREY, PALE, SHADE, BAND = "#222222", "#666666", "#D5D5D5", "#EEF4F1", "#E4E4E4"
+TRUE_BAND = "#CDE9DF"  # a pale GREEN: it is about the curve
 
 # Points. Nothing is smaller than 7: figures are drawn at the width of a paper's column or page.
 LARGE, TITLE, TEXT, SMALL = 10.0, 9.0, 8.0, 7.0

@@ -61,12 +61,17 @@ class Subject:
     @property
     def _without_bins(self) -> tuple[str, ...]:
         """What line and band are."""
+        from calibkit.corp import ConsistencyBand
+
         if self.corp is None:
             return ()
-        line = "line: event rates without bins (CORP)"
-        if self.corp.band is None:
+        line, band = "line: event rates without bins (CORP)", self.corp.band
+        if band is None:
             return (line,)
-        return line, f"band: {format_percent(self.corp.band.level)} of calibrated models"
+        if isinstance(band, ConsistencyBand):
+            return line, f"band: {format_percent(band.level)} of calibrated models"
+        rejected = ("diagonal in colour: calibration rejected",) if len(band.rejects) else ()
+        return line, f"band: the true curve, {format_percent(band.level)} confidence", *rejected
 
 
 def subjects_of(

@@ -26,6 +26,16 @@ def test_the_curve_without_bins_takes_the_place_of_the_bars(run, pair, tmp_path)
     assert "whiskers: 95% intervals of the bins" in text
 
 
+def test_the_band_may_be_that_of_the_true_curve(run, pair, tmp_path):
+    out = tmp_path / "band.svg"
+    assert run("plot", pair["sharp"], "-o", out, "--band", "confidence").code == 0
+    assert "band: the true curve, 95% confidence" in re.sub(r"\s+", " ", out.read_text())
+    other = tmp_path / "other.svg"
+    assert run("plot", pair["sharp"], "-o", other, "--band", "consistency").code == 0
+    assert "of calibrated models" in re.sub(r"\s+", " ", other.read_text())
+    assert run("plot", pair["sharp"], "-o", tmp_path / "no.svg", "--band", "honest").code == 2
+
+
 def test_bands_are_not_overlaid_and_flattened_pairs_have_none(run, pair, tmp_path):
     done = run("plot", *pair.values(), "-o", tmp_path / "both.png", "--overlay", "--corp")
     assert done.code == 2
