@@ -1,17 +1,21 @@
 """Chance levels of what has no closed form, next to scipy.stats.bootstrap over the same statistic, per draw.
 
-Run it with ``python -m benchmarks.resampling``; it prints a Markdown table.
+Run it with ``python -m benchmarks.resampling``; it prints a Markdown table. ``--accuracy`` asks instead how near the
+chance levels, which are drawn in cells, are to those of all forecasts: calibrated outcomes are drawn for each row, and
+the statistic is computed of all of them.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from scipy.stats import bootstrap
 
+from calibkit.bracket import Chance
 from calibkit.corp import consistency_band
 from calibkit.decomposition import miscalibration_by_chance, miscalibration_of
 from calibkit.isotonic import isotonic_rates
@@ -22,6 +26,7 @@ SIZES = (10_000, 100_000, 1_000_000)
 DRAWS, RUNS = 1000, 3  # as many draws as the public functions make
 # Resamples of scipy.stats.bootstrap, by size: enough for a stable time per resample.
 RESAMPLES = {10_000: 40, 100_000: 12, 1_000_000: 4}
+SEEDS = (1, 2, 3)  # of the samples whose chance levels are drawn row by row
 COLUMNS = ("statistic", "rows", "value", "calibkit, a draw", "bootstrap, a resample", "ratio")
 
 
@@ -69,9 +74,8 @@ CASES = (
 )
 
 
-def sample(n: int) -> Pairs:
+def sample(n: int, rng: np.random.Generator) -> Pairs:
     """Calibrated confidences like those of a good network: most near 1, no ties."""
-    rng = generator()
     confidence = rng.beta(5, 0.6, n)
     return Pairs(view="top-label", forecast=confidence, outcome=rng.random(n) < confidence)
 
@@ -103,13 +107,46 @@ def resample(case: Case, pairs: Pairs) -> object:
     )
 
 
+def deviations(case: Case, n: int, row_draws: int, seed: int) -> tuple[float, float]:
+    """By how much mean and 95th percentile of the chance level are off, as fractions of those of all forecasts."""
+    rng = np.random.default_rng(seed)
+    pairs = sample(n, rng)
+    chance = case.chance(pairs)
+    assert isinstance(chance, Chance)
+    shown = [
+        case.value(replace(pairs, outcome=outcome))
+        for outcome in (rng.random(n) < pairs.forecast for _ in range(row_draws))
+    ]
+    return chance.mean / float(np.mean(shown)) - 1, chance.p95 / float(np.quantile(shown, 0.95)) - 1
+
+
+def accuracy(n: int, row_draws: int) -> None:
+    """Print how near chance levels are to what is drawn row by row."""
+    print("| statistic | rows | " + " | ".join(f"seed {seed}: mean, 95th percentile" for seed in SEEDS) + " |")
+    print("| :--- | ---: |" + " ---: |" * len(SEEDS))
+    for case in CASES:
+        if case.value is corp_at_the_median:  # a band, not a level
+            continue
+        off = (deviations(case, n, row_draws, seed) for seed in SEEDS)
+        cells = (f"{mean:+.1%}, {p95:+.1%}" for mean, p95 in off)
+        print(f"| {case.title} | {n:,} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print one of the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accuracy", action="store_true", help="how near chance levels are to those of all forecasts")
+    parser.add_argument("--rows", type=int, default=20_000, help="rows of --accuracy")
+    parser.add_argument("--row-draws", type=int, default=2000, help="draws of all rows of --accuracy")
+    options = parser.parse_args()
+    if options.accuracy:
+        accuracy(options.rows, options.row_draws)
+        return
     print("| " + " | ".join(COLUMNS) + " |")
     print("| :--- | ---: | ---: | ---: | ---: | ---: |")
     for case in CASES:
         for n in SIZES:
-            pairs = sample(n)
+            pairs = sample(n, generator())
             value = seconds(partial(case.value, pairs))
             ours = seconds(partial(case.chance, pairs)) / DRAWS
             # bootstrap computes the statistic of the sample itself too

@@ -123,7 +123,8 @@ def smooth_calibration_by_chance(
     Notes
     -----
     Outcomes are drawn from forecasts that share a grid cell, each cell at its mean; cells are at most an eighth of
-    the bandwidth. It assumes independent rows.
+    the bandwidth. For 20,000 forecasts that was within 1.3 % of draws row by row, mean and percentile (``python -m
+    benchmarks.resampling --accuracy``). It assumes independent rows.
 
     References
     ----------
