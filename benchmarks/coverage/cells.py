@@ -67,7 +67,8 @@ def run(name: str, family: str, sampler: Sampler, *, repetitions: int, seed: int
     """
     rng = np.random.default_rng([seed, crc32(f"{family}, {name}".encode())])
     batches = [sampler(rng, repetitions)]
-    if float(np.mean(_hits(batches))) < SUSPECT:
+    first = _hits(batches)
+    if len(first) and float(np.mean(first)) < SUSPECT:
         batches += [sampler(rng, repetitions) for _ in range(FURTHER)]
     hits, widths = _hits(batches), np.concatenate([b.high - b.low for b in batches])
     given = np.isfinite(widths)

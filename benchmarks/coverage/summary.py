@@ -62,8 +62,8 @@ def draw(cells: Sequence[Cell], path: str, *, repetitions: int) -> None:
     axes.invert_yaxis()
     axes.set_xlim(right=100.8)
     axes.set_xlabel(
-        f"coverage of nominal 95 % intervals, % (a dot: a cell of at least {repetitions:,} samples; "
-        "band: two standard errors)",
+        "coverage of nominal 95 % intervals, %\n"
+        f"(a dot: a cell of at least {repetitions:,} samples; band: two standard errors of so many)",
         fontsize=8,
     )
     axes.tick_params(labelsize=8)
