@@ -153,8 +153,8 @@ def run_study(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
     ...     study = run_study(home, seeds=2, epochs=1, hidden=(4,), noises=(), jobs=1)
-    ...     study.n_runs, study.table.name, study.summary[0][:4]
-    (76, 'runs.csv', '(1) ')
+    ...     study.n_runs, study.table.name, study.summary[0][:10]
+    (64, 'runs.csv', 'digits (1)')
     """
     plan = _Plan(
         seeds=check_seeds(seeds),
