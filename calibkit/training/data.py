@@ -148,14 +148,14 @@ def _labels(y: AnyArray, n_rows: int, name: str) -> NDArray[np.int64]:
             f"{name}: y row {row}: value is {y[row]} ({int(bad.sum()):,} of {n_rows:,} rows); expected class numbers "
             f"0..k-1, fewer classes than the {n_rows:,} rows."
         )
-    check_classes(y, f"{name}: all {n_rows:,} labels of y")
+    check_classes(y, f"{name}: every label of y")
     return y.astype(np.int64)
 
 
 def check_classes(labels: AnyArray, what: str) -> None:
     """Raise for rows of one class: there is nothing to tell apart."""
     if len(labels) and labels.min() == labels.max():
-        raise LabelError(f"{what} are {labels[0]}; two classes or more are needed.")
+        raise LabelError(f"{what} is {labels[0]}; two classes or more are needed.")
 
 
 def _check_finite(inputs: AnyArray, name: str) -> None:

@@ -141,7 +141,7 @@ def prepare(recipe: Recipe) -> Prepared:
     """Read, split, flip and scale."""
     clean = load_dataset(recipe.data)
     split = split_rows(len(clean.labels), seed=recipe.seed)
-    check_classes(clean.labels[split.train], f"{clean.name}: all {len(split.train):,} labels of the training part")
+    check_classes(clean.labels[split.train], f"{clean.name}: every label of the training part")
     dataset, n_flipped = with_noise(clean, split.train, noise=recipe.noise, seed=recipe.seed)
     scaled = scale_inputs(dataset, split.train)
     return Prepared(

@@ -159,8 +159,8 @@ X = np.random.default_rng(3).normal(size=(60, 4))
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.full(60, 3), "all 60 labels of y are 3; two classes or more are needed"),
-        (np.where(np.arange(60) == 1, 1, 0), "labels of the training part are 0; two classes or more"),
+        (np.full(60, 3), "every label of y is 3; two classes or more are needed"),
+        (np.where(np.arange(60) == 1, 1, 0), "every label of the training part is 0; two classes or more"),
         (np.array(["cat", "dog"] * 30), "y holds text, such as 'cat'; expected class numbers"),
     ],
     ids=["one class", "one class to train on", "text"],

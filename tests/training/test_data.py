@@ -76,7 +76,7 @@ BAD = {
     "negative": ({"x": IMAGES, "y": LABELS - 1}, LabelError, r"y row 0: value is -1 \(10 of 30 rows\)"),
     "huge": ({"x": IMAGES, "y": np.where(LABELS == 2, 10**12, 0)}, LabelError, "y row 2: value is 1000000000000"),
     "unsigned": ({"x": IMAGES, "y": np.full(30, 2**64 - 1, np.uint64)}, LabelError, "18446744073709551615"),
-    "one class": ({"x": IMAGES, "y": LABELS * 0}, LabelError, "all 30 labels of y are 0; two classes"),
+    "one class": ({"x": IMAGES, "y": LABELS * 0}, LabelError, "every label of y is 0; two classes"),
     "nan": (
         {"x": np.where(np.arange(60).reshape(30, 2) == 13, np.nan, FEATURES), "y": LABELS},
         DataError,
