@@ -52,7 +52,7 @@ def unpaired_t(
     --------
     >>> found = unpaired_t(np.array([0.9, 0.4, 0.7, 0.2]), np.array([0.5, 0.3, 0.1]), level=0.95)
     >>> round(found.value, 4), round(found.low, 4), round(found.p_value, 4)
-    (0.25, -0.2445, 0.25)
+    (0.25, -0.249, 0.2536)
     """
     samples = zip((values, reference), weights, groups, strict=True)
     one, two = (mean_interval(scores, level=level, weights=w, groups=g) for scores, w, g in samples)

@@ -125,7 +125,8 @@ def supports_words() -> tuple[str, ...]:
     """The rules in words, for the page."""
     level = f"{100 * LEVEL:g} %"
     return (
-        f"An effect is the mean over seeds of a paired difference, with its {level} t interval.",
+        f"An effect is the mean over seeds of a paired difference, with its {level} t interval; "
+        "where the seeds are skewed, its end on the side of the long tail moves out (docs/conventions.md).",
         "A claim that a measure rises or falls is **supported** if the interval lies on that side of 0, **opposite** "
         "if it lies on the other; **not supported** if it holds 0 and excludes a change of the claimed kind as large "
         "as the margin; else **unclear**.",

@@ -10,14 +10,22 @@ from calibkit.training.study.effects import change, effect, level_of, mean_of, s
 
 
 def test_an_effect_is_the_paired_t_interval_of_scipy():
-    rng = np.random.default_rng(5)
-    before, after = rng.normal(0.3, 0.1, 7), rng.normal(0.35, 0.1, 7)
+    before = np.random.default_rng(5).normal(0.3, 0.1, 7)
+    after = before + 0.04 + np.array([-0.09, -0.05, -0.01, 0.0, 0.01, 0.05, 0.09])  # no skewness
     found = effect(dict(enumerate(after)), dict(enumerate(before)))
     reference = stats.ttest_rel(after, before)
     interval = reference.confidence_interval(0.95)
     assert found.value == pytest.approx(np.mean(after - before))
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.n == 7
+
+
+def test_the_end_on_the_side_of_a_long_tail_moves_out():
+    before, after = np.zeros(7), np.array([0.01, 0.02, 0.02, 0.03, 0.03, 0.04, 0.2])
+    found = effect(dict(enumerate(after)), dict(enumerate(before)))
+    interval = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert found.low == pytest.approx(interval.low)
+    assert found.high > interval.high + 0.01
 
 
 def test_only_seeds_that_both_have_are_paired_whatever_their_order():
