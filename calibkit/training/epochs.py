@@ -131,6 +131,7 @@ class Training:
         return {
             "epoch": self.epoch,
             "model": dict(bare(self.model).state_dict()),
+            "loss": steps.objective.state_dict(),
             "optimizer": steps.updates.optimizer.state_dict(),
             "scaler": steps.updates.scaler.state_dict(),
             "average": self.average.state_dict(),
@@ -156,6 +157,7 @@ class Training:
                     f"epochs={epochs}: the checkpoint {name} has {state['epoch']} epochs behind it already."
                 )
             bare(self.model).load_state_dict(fitted(self.model, state["model"], name))
+            steps.objective.load_state_dict(state["loss"])
             steps.updates.optimizer.load_state_dict(state["optimizer"])
             if state["scaler"]:
                 steps.updates.scaler.load_state_dict(state["scaler"])
@@ -165,8 +167,10 @@ class Training:
             steps.n_classes, steps.n_done = state["n_classes"], state["n_done"]
             self.seconds, self.resumed_from = state["seconds"], state["epoch"]
             self._set_generators(state["generators before"])
-            self._check_order(state["epoch"], state["first_batch"], name)
-            self._set_generators(state["generators"])
+            first_batch, generators = state["first_batch"], state["generators"]
+        self._check_order(self.resumed_from, first_batch, name)
+        with naming_damage(name):
+            self._set_generators(generators)
 
     def _check_order(self, epoch: int, first_batch: int, name: str) -> None:
         """Warn if the last epoch would not begin with the batch with which it began."""

@@ -172,12 +172,14 @@ def fit(
     n_steps = _n_steps(train_loader, epochs=epochs, accumulate=updates.accumulate)
     rate = LearningRate(moved, schedule, n_steps=n_steps, warmup_steps=warmup_steps)
     decisive = {
-        **(provenance or {}),
         **what_decides(objective, moved, train_loader=train_loader, validation_loader=validation_loader),
         **{"seed": check_seed(seed), "criterion": best.criterion, "schedule": schedule, "warmup_steps": warmup_steps},
         **{"accumulate": accumulate, "clip_norm": clip_norm, "ema": ema, "precision": precision},
         **({"epochs": epochs} if schedule == "cosine" else {}),
     }
+    both = sorted(decisive.keys() & (provenance or {}).keys())
+    if both:
+        raise OptionError(f"provenance={both[0]!r}: fit keeps a setting of that name itself; call yours another name.")
     training = Training(
         Steps(model, objective=objective, updates=updates, rate=rate, average=Average(model, ema)),
         train_loader=train_loader,
@@ -185,7 +187,7 @@ def fit(
         best=best,
         seed=seed,
         folder=_folder(checkpoint, resume=resume),
-        settings={key: plain(value) for key, value in decisive.items()},
+        settings={key: plain(value) for key, value in {**(provenance or {}), **decisive}.items()},
     )
     title = (
         f"Training on {place} with {objective.title}, seed {seed}, keeping the weights of the {KEPT[best.criterion]}"

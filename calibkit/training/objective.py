@@ -1,12 +1,15 @@
 """What training minimises: label smoothing, or a loss that gives one number per row. Annex: training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from calibkit.errors import DataError, LabelError, OptionError
+from calibkit.training.binary import BinaryLabelSmoothingCrossEntropy
 from calibkit.training.closed_form import smoothed_rows
 from calibkit.training.reduction import RowLoss
 from calibkit.training.schedules import SmoothingSchedule
@@ -54,6 +57,11 @@ class Objective:
             )
         if not callable(loss):
             raise OptionError(f"loss={loss!r}: expected a module or function of (logits, labels).")
+        if isinstance(loss, BinaryLabelSmoothingCrossEntropy):
+            raise OptionError(
+                "loss=BinaryLabelSmoothingCrossEntropy: fit trains networks with one logit a class. Give the network "
+                "two logits and pass smoothing, or use the loss in a loop of your own."
+            )
         # Only rows that the loss itself ignores are left out; the default loss ignores none.
         self.ignore_index = getattr(loss, "ignore_index", None)
 
@@ -61,6 +69,15 @@ class Objective:
         """Move class weights and the like to the device."""
         if isinstance(self.loss, nn.Module):
             self.loss.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a loss holds that training may change: its parameters, if an optimizer moves them, and its buffers."""
+        return dict(self.loss.state_dict()) if isinstance(self.loss, nn.Module) else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it up again."""
+        if isinstance(self.loss, nn.Module):
+            self.loss.load_state_dict(state)
 
     def begin(self, epoch: int) -> None:
         """Ask the schedule for the smoothing of an epoch, counted from 1."""
@@ -85,11 +102,18 @@ class Objective:
 
     def describe(self) -> str:
         """Name the loss in one line."""
-        if self.loss is None:
-            return "cross-entropy"
-        if isinstance(self.loss, nn.Module):
-            return " ".join(repr(self.loss).split())
-        return str(getattr(self.loss, "__qualname__", type(self.loss).__qualname__))
+        return "cross-entropy" if self.loss is None else _described(self.loss)
+
+    def attributes(self) -> dict[str, object]:
+        """Plain settings of a loss that is a module, which its ``repr`` need not tell: those of torch's do not."""
+        if not isinstance(self.loss, nn.Module) or isinstance(self.loss, RowLoss):
+            return {}
+        return {
+            f"{where}{'.' if where else ''}{name} of the loss": value
+            for where, module in self.loss.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, bool | int | float | str) and name != "training" and not name.startswith("_")
+        }
 
     def score(self, logits: Tensor, labels: Tensor) -> Scored:
         """Losses of a batch of logits (n, k) or (n, k, d1, ...).
@@ -122,7 +146,14 @@ class Objective:
         if isinstance(self.loss, RowLoss):
             return self.loss.rows(logits, labels)
         losses = self._checked(widen(logits), labels.to(logits.device))
-        return losses, targets.kept
+        return losses, self._weights(losses, targets)
+
+    def _weights(self, losses: Tensor, targets: Targets) -> Tensor:
+        """What each row weighs in the mean: class weights count in torch's losses as torch counts them."""
+        weight = self.loss.weight if isinstance(self.loss, nn.CrossEntropyLoss | nn.NLLLoss) else None
+        if weight is None or targets.labels is None:
+            return targets.kept
+        return weight.to(losses)[targets.labels] * targets.kept
 
     def _checked(self, x: Tensor, labels: Tensor) -> Tensor:
         """Rows of a loss of the user's."""
@@ -140,6 +171,16 @@ class Objective:
                 f"loss={self.describe()}: its value has no gradient; compute it from the logits with torch."
             )
         return losses
+
+
+def _described(loss: object) -> str:
+    """A loss in one line; of functools.partial with what it fixes."""
+    if isinstance(loss, partial):
+        fixed = [*map(repr, loss.args), *(f"{name}={value!r}" for name, value in sorted(loss.keywords.items()))]
+        return f"{_described(loss.func)}({', '.join(fixed)})"
+    if isinstance(loss, nn.Module):
+        return " ".join(repr(loss).split())
+    return str(getattr(loss, "__qualname__", type(loss).__qualname__))
 
 
 def _smoothed(logits: Tensor, targets: Targets, smoothing: float) -> Tensor:

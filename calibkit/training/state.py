@@ -120,6 +120,7 @@ def what_decides(objective: Objective, optimizer: torch.optim.Optimizer, **loade
         "smoothing": objective.smoothing if schedule is None else schedule.to_dict(),
         "loss": objective.describe(),
         "optimizer": type(optimizer).__name__,
+        **objective.attributes(),
     }
     if isinstance(objective.loss, nn.Module):  # class weights, a prior: by their values
         settings["tensors of the loss"] = digest(

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from calibkit.errors import DataError, LabelError, OptionError
 from calibkit.training import (
+    BinaryLabelSmoothingCrossEntropy,
     FocalLoss,
     LabelSmoothingCrossEntropy,
     SmoothingSchedule,
@@ -357,3 +358,20 @@ def trained(**options):
 def test_bad_options(options, message):
     with pytest.raises(OptionError, match=message):
         run(net(), batches(4), validation_loader=batches(4), **options)
+
+
+def test_class_weights_of_torchs_loss_weigh_the_mean_as_torchs_mean_does():
+    weight = torch.tensor([1.0, 5.0, 10.0])
+    ours, torchs = net(), net()
+    rowwise = nn.CrossEntropyLoss(weight=weight, reduction="none", label_smoothing=0.1, ignore_index=2)
+    result = fit(ours, batches(N), epochs=3, loss=rowwise, optimizer=sgd(ours), criterion="last", device="cpu")
+    averaged = nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1, ignore_index=2)
+    by_hand(torchs, batches(N), epochs=3, loss=averaged)
+    assert torch.allclose(flat(ours), flat(torchs), atol=1e-6)
+    inputs, labels = next(iter(batches(N)))
+    assert result.history[0].loss == pytest.approx(averaged(net()(inputs), labels).item(), abs=1e-5)
+
+
+def test_the_loss_of_one_logit_is_refused():
+    with pytest.raises(OptionError, match="one logit a class"):
+        fit(net(), batches(4), epochs=1, loss=BinaryLabelSmoothingCrossEntropy(0.1), device="cpu")

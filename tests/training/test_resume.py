@@ -2,6 +2,8 @@
 
 import json
 import random
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from calibkit.errors import DataError, InputFormatError, OptionError, OutputError
-from calibkit.training import LabelSmoothingCrossEntropy, SmoothingSchedule, fit, load_weights
+from calibkit.training import LabelSmoothingCrossEntropy, SmoothingSchedule, fit, focal_loss, load_weights
 from calibkit.training.archive import read_archive, write_archive
 
 N, D, K = 50, 5, 3
@@ -344,3 +346,65 @@ def test_tied_weights_and_a_compiled_network(wrap, tmp_path):
     train(tmp_path, resume=True, model=wrap(model))
     assert same(model, whole)
     assert model.first.weight is model.second.weight
+
+
+def weighted(*, smoothing=0.0, ignore_index=-100):
+    return nn.CrossEntropyLoss(reduction="none", label_smoothing=smoothing, ignore_index=ignore_index)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (weighted(), weighted(smoothing=0.3), "label_smoothing of the loss"),
+        (weighted(), weighted(ignore_index=2), "ignore_index of the loss"),
+        (partial(focal_loss, gamma=2.0, reduction="none"), partial(focal_loss, gamma=5.0, reduction="none"), "loss"),
+    ],
+    ids=["smoothing", "ignored", "partial"],
+)
+def test_a_loss_whose_words_do_not_tell_it_is_known_again(tmp_path, first, second, named):
+    with pytest.raises(StopError):
+        train(tmp_path, stop=2, smoothing=0.0, loss=first)
+    with pytest.raises(OptionError, match=named):
+        train(tmp_path, smoothing=0.0, loss=second, resume=True)
+
+
+class Scaled(nn.Module):
+    """Cross-entropy at a temperature that the optimizer learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, logits, labels):
+        return nn.functional.cross_entropy(logits * self.log_scale.exp(), labels, reduction="none")
+
+
+def test_parameters_of_the_loss_go_on_too(tmp_path):
+    def learned(**options):
+        net, loss = network(), Scaled()
+        optimizer = torch.optim.AdamW([*net.parameters(), *loss.parameters()], lr=0.05)
+        with suppress(StopError):
+            train(model=net, smoothing=0.0, loss=loss, optimizer=optimizer, lr=None, schedule="constant", **options)
+        return float(loss.log_scale.detach())
+
+    whole = learned()
+    learned(folder=tmp_path, stop=4)
+    assert learned(folder=tmp_path, resume=True) == whole
+
+
+def test_an_error_of_the_users_data_is_not_damage_of_the_checkpoint(tmp_path):
+    class Faulty(TensorDataset):
+        def __getitem__(self, row):
+            raise ValueError("the data set's own fault")
+
+    with pytest.raises(StopError):
+        train(tmp_path, stop=2)
+    faulty = DataLoader(Faulty(*rows().tensors), batch_size=8, shuffle=True)
+    with pytest.raises(ValueError, match=r"^the data set's own fault") as caught:
+        train(tmp_path, loader=faulty, resume=True)
+    assert not isinstance(caught.value, InputFormatError)
+
+
+def test_provenance_does_not_hide_behind_a_setting(tmp_path):
+    with pytest.raises(OptionError, match="provenance='loss'"):
+        train(tmp_path, provenance={"loss": "v1"})
