@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -149,15 +150,14 @@ def predicted_rows(
     prepare: Prepare = lambda inputs: inputs,
 ) -> Rows:
     """Logits and labels of a loader's rows, and with several processes of all; inputs are prepared batch by batch."""
-    share, rows, failure = _Share(loader), None, None
-    if share.is_one_of_several:
-        share_buffers(model)  # before anything that may fail in one process alone
+    share, rows, failure = _Share(model, loader), None, None
     try:
         refuse_disorder(loader)
         share.read_sampler(loader)
+        batches = share.opened(loader)
         network = unwrapped(model)
         with _borrowed(network, device), evaluating(network):
-            rows = share.predicted(network, loader, device, prepare)
+            rows = share.predicted(network, batches, device, prepare)
     except Exception as error:
         if not share.is_one_of_several:
             raise
@@ -173,12 +173,21 @@ def predicted_rows(
 
 
 class _Share:
-    """The rows of this process: all of them, or one share of several, which its first batch or its sampler tells."""
+    """The rows of this process: all of them, or one share of several, which its sampler or its first batch tells."""
 
-    def __init__(self, loader: object) -> None:
+    def __init__(self, model: nn.Module, loader: object) -> None:
+        self.model = model
         self.sampled: Index | None = None
         self.total: int | None = None
-        self.is_one_of_several = n_processes() > 1 and distributed_sampler(loader) is not None
+        self.is_one_of_several = False
+        if distributed_sampler(loader) is not None:
+            self._join()  # before anything that may fail in one process alone
+
+    def _join(self) -> None:
+        """Be one share of several, whose networks get the same buffers before any of them predicts."""
+        if n_processes() > 1 and not self.is_one_of_several:
+            self.is_one_of_several = True
+            share_buffers(self.model)
 
     def read_sampler(self, loader: Any) -> None:
         """Row numbers of this share, and how many rows all shares have, where a DistributedSampler knows them."""
@@ -186,18 +195,28 @@ class _Share:
         if self.sampled is not None:
             self.total = len(loader.dataset)
 
-    def predicted(self, model: nn.Module, loader: Iterable[Any], device: torch.device, prepare: Prepare) -> Rows | None:
-        """Run the network over the loader; None if it gave no batch."""
+    def opened(self, loader: Iterable[Any]) -> Iterator[Any]:
+        """All batches, of which the first has told whether this is one share of several: it is if it has an index."""
+        with torch.no_grad():
+            batches = iter(loader)
+            first = list(islice(batches, 1))
+        if first and _parts(first[0])[2] is not None:
+            self._join()
+        return chain(first, batches)
+
+    def predicted(
+        self, network: nn.Module, batches: Iterable[Any], device: torch.device, prepare: Prepare
+    ) -> Rows | None:
+        """Run the network over the batches; None if there are none."""
         logits, labels, numbers = [], [], []
-        for number, batch in enumerate(loader):
+        for number, batch in enumerate(batches):
             inputs, targets, index = _parts(batch)
-            self.is_one_of_several |= index is not None and n_processes() > 1
-            logits.append(_on_cpu(_within_memory(model, prepare(inputs), device)))
+            logits.append(_on_cpu(_within_memory(network, prepare(inputs), device)))
             labels.append(_as_array(targets, n_rows=len(logits[-1]), number=number))
             if index is not None:
                 numbers.append(check_index(index, len(logits[-1])))
         if not logits:
-            self.is_one_of_several = n_processes() > 1  # too few rows for all: the others wait for this one
+            self.is_one_of_several |= n_processes() > 1  # too few rows for all: the others wait for this one
             return None
         _check_widths(logits, "logits")
         _check_widths(labels, "labels")
