@@ -100,9 +100,12 @@ def predict(
     In several processes of torch.distributed, each predicts the share that its DistributedSampler gives it, or the
     rows that its loader numbers by an index. Every process then returns the same predictions: every row once, in the
     order of the index; the rows that a sampler repeats to fill the last shares are dropped by their number. All
-    processes must call it. It is an error if they hold different weights, and if one fails all do. A loader with
-    neither sampler nor index is this process's own, and no other is asked: so one process alone may call it too.
-    A network in DistributedDataParallel gets the buffers of process 0, as by its own forward.
+    processes must call it. It is an error if they hold different weights. If one fails, all raise: with the sampler
+    always; with an index once its first batch is there, which tells that other processes have rows too. What fails
+    before it, or a loader that gives no batch, raises in its own process alone, and the others wait for it; so a
+    process without rows gives one batch of none, with its index. A loader with neither sampler nor index is this
+    process's own, and no other is asked: so one process alone may call it too. A network in DistributedDataParallel
+    gets the buffers of process 0, as by its own forward.
 
     Examples
     --------
@@ -168,7 +171,8 @@ def predicted_rows(
         check_single(rows.index)
         rows = once(rows, total=share.total)
     if rows is None or len(rows.logits) == 0:
-        raise DataError("The loader gave no rows; a generator that has run out gives none: pass a DataLoader.")
+        others = " A share without rows is one batch of none, with its index." if n_processes() > 1 else ""
+        raise DataError(f"The loader gave no rows; a generator that has run out gives none: pass a DataLoader.{others}")
     return rows
 
 
@@ -216,7 +220,6 @@ class _Share:
             if index is not None:
                 numbers.append(check_index(index, len(logits[-1])))
         if not logits:
-            self.is_one_of_several |= n_processes() > 1  # too few rows for all: the others wait for this one
             return None
         _check_widths(logits, "logits")
         _check_widths(labels, "labels")

@@ -65,12 +65,15 @@ def test_every_process_has_every_row_once_in_order(processes, name):
         ("other weights", ["0.weight differs between process 0 and process 1"] * 2),
         ("other buffers", ["0.running_mean differs between process 0 and process 1"] * 2),
         ("one fails", ["Process 1 failed, so no process has predictions", "ZeroDivisionError: only here"]),
+        ("one network fails, by index", ["Process 1 failed", "ZeroDivisionError: only here"]),
+        ("one loader fails, by index", ["Process 1 failed", "ZeroDivisionError: after a batch"]),
         ("other epochs", ["rows came from no process"] * 2),
         ("one rank for both", ["Process 1 failed", "gives share 0 of 2 in process 1 of 2"]),
         ("rows are dropped", ["drop_last=False"] * 2),
         ("another label", ["Row 3 came with label"] * 2),
         ("rows are missing", ["3 of 11 rows came from no process, the first is row 6"] * 2),
-        ("no rows at all", ["No process had a batch"] * 2),
+        ("no rows at all", ["The loader gave no rows"] * 2),
+        ("no rows in the dataset", ["No process had a batch"] * 2),
     ],
 )
 def test_what_goes_wrong_in_one_process_is_an_error_in_both(processes, name, messages):
@@ -80,6 +83,7 @@ def test_what_goes_wrong_in_one_process_is_an_error_in_both(processes, name, mes
 
 def test_a_plain_loader_is_one_process_s_own(processes):
     np.testing.assert_allclose(processes[1]["alone/logits"], processes[1]["sampler/logits"], atol=1e-6)
+    assert "The loader gave no rows" in str(processes[1]["alone/error"])  # without waiting for a process not asked
 
 
 @pytest.mark.parametrize("name", ["mean", "sum"])

@@ -4,7 +4,7 @@ Run as ``python -m tests.training.two_processes RANK FOLDER``. The processes mee
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +30,11 @@ def dataset() -> TensorDataset:
     return TensorDataset(torch.randn(N, D, generator=generator), torch.randint(K, (N,), generator=generator))
 
 
+def dataset_of_none() -> TensorDataset:
+    """No row."""
+    return TensorDataset(*(tensor[:0] for tensor in dataset().tensors))
+
+
 def network(*, mean: float = 0.0) -> nn.Sequential:
     """A network with buffers: the running mean of its norm."""
     model = nn.Sequential(nn.BatchNorm1d(D), *mlp(D, K, hidden=(5,), seed=2))
@@ -53,9 +58,9 @@ def share(*, shuffle: bool = False, epoch: int = 0, **options: object) -> DataLo
 
 
 def numbered(numbers: list[int]) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Batches of (inputs, labels, index) of these rows."""
+    """Batches of (inputs, labels, index) of these rows; of no rows, one batch of none."""
     inputs, labels = dataset().tensors
-    batches = torch.tensor(numbers).split(3) if numbers else ()
+    batches = torch.tensor(numbers, dtype=torch.int64).split(3)
     return [(inputs[part], labels[part], part) for part in batches]
 
 
@@ -78,6 +83,13 @@ def relabelled(rank: int) -> list[tuple[torch.Tensor, ...]]:
     """Row 3 in both processes, with another label in the second."""
     (batch,) = numbered([3, 4 + rank])
     return [(batch[0], (batch[1] + torch.tensor([rank, 0])) % K, batch[2])]
+
+
+def broken_off(rank: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """A loader that fails in the second process after its first batch."""
+    yield from numbered([3 * rank, 3 * rank + 1])
+    if rank == 1:
+        raise ZeroDivisionError("after a batch")
 
 
 Cases = dict[str, Callable[[], Predictions]]
@@ -104,12 +116,17 @@ def refused(rank: int) -> Cases:
         "other weights": lambda: predict(mlp(D, K, seed=rank), share()),
         "other buffers": lambda: predict(network(mean=float(rank)), share()),
         "one fails": lambda: predict(Fussy(fails=rank == 1), share()),
+        "one network fails, by index": lambda: predict(Fussy(fails=rank == 1), numbered(PARTS[rank])),
+        "one loader fails, by index": lambda: predict(network(), broken_off(rank)),
         "other epochs": lambda: predict(network(), share(shuffle=True, epoch=rank)),
         "one rank for both": lambda: predict(network(), share(rank=0, num_replicas=2)),
         "rows are dropped": lambda: predict(network(), share(drop_last=True)),
         "another label": lambda: predict(network(), relabelled(rank)),
         "rows are missing": lambda: predict(network(), share() if rank else numbered([0, 2, 4])),
         "no rows at all": lambda: predict(network(), numbered([])),
+        "no rows in the dataset": lambda: predict(
+            network(), DataLoader(none := dataset_of_none(), sampler=DistributedSampler(none))
+        ),
     }
 
 
@@ -154,6 +171,10 @@ def main(rank: int, folder: Path) -> None:
             outcome[f"{name}/error"] = np.array(f"{type(error).__name__}: {error}")
     if rank == 1:  # a plain loader is nobody else's business
         outcome["alone/logits"] = predict(network(), DataLoader(dataset(), batch_size=4)).logits
+        try:
+            predict(network(), [])
+        except CalibkitError as error:
+            outcome["alone/error"] = np.array(str(error))
     np.savez(folder / f"process{rank}.npz", **outcome)
     dist.barrier()
     dist.destroy_process_group()
