@@ -285,7 +285,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # in inference_mode, what a forward keeps could not be used in training afterwards
             yield
     finally:
         for module, training in modes:
@@ -363,7 +363,7 @@ def _on_cpu(logits: Tensor) -> NDArray[Any]:
     if logits.ndim not in (1, 2):
         raise ShapeError(f"The model returned shape {tuple(logits.shape)}; expected logits (n, k) or log-odds (n,).")
     wide = logits if logits.dtype == torch.float64 else logits.float()
-    array: NDArray[Any] = wide.cpu().numpy()
+    array: NDArray[Any] = wide.detach().cpu().numpy()  # a forward may take gradients of its own
     return array
 
 

@@ -210,6 +210,31 @@ def test_bfloat16_computes_narrow_and_keeps_wide():
     assert result.history[-1].loss == pytest.approx(wide.history[-1].loss, rel=0.3)
 
 
+class Tabled(nn.Linear):
+    """Keeps a table that grows with the largest batch, as rotary positions and masks do."""
+
+    def __init__(self):
+        super().__init__(D, K)
+        self.table = torch.zeros(0, 1)
+
+    def forward(self, x):
+        if len(x) > len(self.table):
+            self.table = torch.ones(len(x), 1)
+        return super().forward(x) * self.table[: len(x)]
+
+
+@pytest.mark.parametrize("computed", ["validation", "predict"])
+def test_what_a_network_keeps_from_evaluation_serves_in_training(computed):
+    model = Tabled()
+    if computed == "validation":
+        result = run(model, batches(4), epochs=2, validation_loader=batches(40, n=40))
+    else:
+        predict(model, batches(40, n=40), device="cpu")
+        result = run(model, batches(4), epochs=2)
+    assert len(result.history) == 2
+    assert len(model.table) == 40  # it is the one of the evaluation
+
+
 def test_precisions_that_are_not_there():
     with pytest.raises(OptionError, match=r'precision="float16" is not available on cpu: it needs CUDA\. Here, pass'):
         run(net(), batches(4), precision="float16")

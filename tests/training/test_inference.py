@@ -125,6 +125,24 @@ def test_one_output_per_row_is_the_log_odds_of_class_1():
     assert predictions.labels.tolist() == [1, 0, 0]
 
 
+class Slope(nn.Linear):
+    """Logits that are a gradient with respect to the inputs, as in models of an energy."""
+
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(super().forward(x).square().sum(), x, create_graph=True)
+        return slope
+
+
+def test_a_network_that_takes_gradients_inside(dataset):
+    model = Slope(D, K)
+    inputs, _ = dataset.tensors
+    predictions = predict(model, DataLoader(dataset, batch_size=4), device="cpu")
+    expected = 2 * (inputs @ model.weight.T + model.bias) @ model.weight
+    np.testing.assert_allclose(predictions.logits, expected.detach().numpy(), atol=1e-5)
+
+
 def test_label_names_are_read():
     batches = [(torch.eye(2), ("yes", "no")), (torch.eye(2)[:1], ("no",))]
     predictions = predict(nn.Identity(), batches, device="cpu", class_names=["no", "yes"])
