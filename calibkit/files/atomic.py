@@ -1,5 +1,6 @@
 """Writes files whole or not at all: what stood there stays until the new file is complete on disk. Floor 2."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -11,6 +12,9 @@ from typing import BinaryIO
 from calibkit.errors import OutputError
 from calibkit.files.contents import shown
 from calibkit.files.source import AnyPath
+
+# What a file system without locks says: some mounts of NFS and Lustre.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 @contextmanager
@@ -31,7 +35,8 @@ def atomic_write(path: AnyPath) -> Iterator[BinaryIO]:
     -----
     The new file is written beside the old one, under one fixed name for each target, so that a killed process
     leaves at most one stray file, which the next write uses again. It is locked while it is written: a second
-    writer of the same path is refused. Then it is flushed to disk and renamed over the target.
+    writer of the same path is refused, unless the file system has no locks. Then it is flushed to disk and renamed
+    over the target.
 
     Examples
     --------
@@ -135,6 +140,9 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BlockingIOError(error.errno, "another process is writing it") from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -155,6 +155,30 @@ def test_a_second_writer_is_refused_and_the_first_goes_on(tmp_path):
     assert path.read_text() == "second"
 
 
+@pytest.mark.parametrize("code", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "ENOTSUP"])
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch, code):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    refuse_locks(monkeypatch, fcntl, getattr(errno, code))
+    write_text(tmp_path / "out.csv", "new")
+    assert (tmp_path / "out.csv").read_text() == "new"
+    assert names(tmp_path) == ["out.csv"]
+
+
+def test_any_other_error_of_the_lock_is_one(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    refuse_locks(monkeypatch, fcntl, errno.EIO)
+    with pytest.raises(OutputError, match=r"out\.csv: cannot be written"):
+        write_text(tmp_path / "out.csv", "new")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def refuse_locks(monkeypatch, fcntl, code):
+    def flock(*_arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
 def test_a_name_of_255_bytes(tmp_path):
     path = tmp_path / ("x" * 255)
     write_text(path, "new")
