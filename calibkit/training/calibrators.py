@@ -1,7 +1,7 @@
 """Fitted calibrators as torch modules: the last layer of a network that ships calibrated. Annex."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from calibkit.calibrators import Calibrator
+
+_WITHOUT_FLOAT64 = {"mps"}  # types of devices
 
 
 class CalibratorModule(nn.Module):
@@ -21,7 +23,7 @@ class CalibratorModule(nn.Module):
     calibrator : Calibrator
         Fitted, or loaded by `calibkit.load_calibrator`.
     dtype : torch.dtype, optional
-        Of its numbers and of the result; default: torch's default. A forecast of another type is converted.
+        Of the result; default: torch's default. The forecast may be of any type.
 
     Raises
     ------
@@ -31,6 +33,9 @@ class CalibratorModule(nn.Module):
     Notes
     -----
     The fitted numbers are buffers: they move with ``to`` and are in ``state_dict``, and no optimiser changes them.
+    They are float64, as is all that is computed, and only the result is rounded to ``dtype``: in float32 a forecast
+    of 1 - 1e-9 would be 1, and two thresholds could be one. ``to(dtype)``, ``half()`` and their like change the type
+    of the result alone. A device without float64 (MPS) holds and computes in float32.
     Gradients flow to the forecast; they are 0 on the flat parts of `IsotonicCalibration`, and there are none through
     `HistogramBinning`, which is flat throughout. Values are not
     checked, which would hold up a GPU: NaN in, NaN out. `log_probs` gives logarithms without a detour, for a loss.
@@ -62,27 +67,35 @@ class CalibratorModule(nn.Module):
         self.clip = getattr(calibrator, "clip", None)
         self.has_baseline = len(calibrator.classes_) > max(2, calibrator.n_features_in_)
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
-        self.map = _MAPS[self.method](calibrator).to(self.dtype)
+        self.map = _MAPS[self.method](calibrator)
 
     def forward(self, forecast: Tensor) -> Tensor:
         """Calibrated probabilities (n, k) of logits or probabilities (n, k) or (n,), as was fitted."""
         found = self._mapped(forecast)
-        return found.exp() if isinstance(self.map, _OfScores) else found
+        return (found.exp() if isinstance(self.map, _OfScores) else found).to(self.dtype)
 
     def log_probs(self, forecast: Tensor) -> Tensor:
         """Logarithms of the calibrated probabilities."""
         found = self._mapped(forecast)
-        return found if isinstance(self.map, _OfScores) else found.log()
+        return (found if isinstance(self.map, _OfScores) else found.log()).to(self.dtype)
 
     def extra_repr(self) -> str:
         """What it is, for ``print``."""
         return f"method={self.method!r}, input={self.input!r}"
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Move the numbers; a cast is one of the result."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=next(self.buffers()).device)).dtype
+        return self
+
     def _mapped(self, forecast: Tensor) -> Tensor:
-        """What the map makes of a forecast."""
-        values = forecast.to(self.map.dtype)
-        if self.input == "probs" and self.clip is not None:
-            values = _clipped(values, self.clip)
+        """What the map makes of a forecast, in the wider type of both."""
+        values = forecast.to(torch.promote_types(forecast.dtype, self.map.dtype))
+        if self.input == "probs":
+            values = values.clamp(0, 1)  # a forecast that is off by its own rounding
+            if self.clip is not None:
+                values = _clipped(values, self.clip)
         if isinstance(self.map, _OfProbs) and self.input == "probs":
             found: Tensor = self.map(torch.stack([1 - values, values], dim=1) if values.ndim == 1 else values)
         else:
@@ -109,7 +122,7 @@ def _clipped(probs: Tensor, clip: float) -> Tensor:
 
 
 class _Map(nn.Module):
-    """Fitted numbers as buffers."""
+    """Fitted numbers as buffers, in float64 where the device has it."""
 
     def __init__(self, **numbers: object) -> None:
         super().__init__()
@@ -120,6 +133,16 @@ class _Map(nn.Module):
     def dtype(self) -> torch.dtype:
         """The type of its numbers."""
         return next(self.buffers()).dtype
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Move the numbers, and cast them only for a device that has no float64."""
+        del recurse  # there are no modules in it
+        for name, number in self.named_buffers():
+            device = fn(torch.empty(0, dtype=torch.float32, device=number.device)).device
+            kept = number.float() if device.type in _WITHOUT_FLOAT64 else number
+            moved = fn(kept)
+            self.register_buffer(name, moved if moved.dtype == kept.dtype else kept.to(device))
+        return self
 
 
 class _OfScores(_Map):
@@ -212,7 +235,7 @@ class _Beta(_OneVersusRest):
 
     def mapped(self, given: Tensor) -> Tensor:
         log_p, log_rest = _log_odds(given)
-        return torch.sigmoid(self.a * log_p - self.b * log_rest + self.c)
+        return torch.sigmoid(_times(self.a, log_p) - _times(self.b, log_rest) + self.c)
 
 
 class _OfProbs(_OneVersusRest):
@@ -243,11 +266,14 @@ class _Isotonic(_OfProbs):
     def one(self, probs: Tensor, places: Tensor, values: Tensor) -> Tensor:
         if len(places) == 1:
             return values.expand_as(probs)
+        places, values = places.to(probs.dtype), values.to(probs.dtype)
         right = torch.searchsorted(places, probs.detach()).clamp(1, len(places) - 1)
         left = right - 1
-        slope = (values[right] - values[left]) / (places[right] - places[left])
+        width = places[right] - places[left]
+        apart = width > 0  # in float32 two places may be one
         inside = torch.minimum(torch.maximum(probs, places[0]), places[-1])
-        return values[left] + (inside - places[left]) * slope
+        share = torch.where(apart, (inside - places[left]) / torch.where(apart, width, 1.0), 0.0)
+        return values[left] + share * (values[right] - values[left])
 
 
 class _Histogram(_OfProbs):
@@ -255,7 +281,12 @@ class _Histogram(_OfProbs):
         super().__init__([edges[1:-1] for edges in calibrator.edges_], calibrator.values_)
 
     def one(self, probs: Tensor, places: Tensor, values: Tensor) -> Tensor:
-        return values[torch.searchsorted(places, probs.detach())]
+        return values[torch.searchsorted(places.to(probs.dtype), probs.detach())]
+
+
+def _times(factor: Tensor, logs: Tensor) -> Tensor:
+    """Product, 0 where a factor of 0 meets the logarithm of 0."""
+    return factor * logs.masked_fill((factor == 0) & logs.isinf(), 0.0)
 
 
 def _log_odds(scores: Tensor) -> tuple[Tensor, Tensor]:

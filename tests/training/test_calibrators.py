@@ -7,7 +7,7 @@ import torch
 import calibkit as ck
 from calibkit.calibrators import METHODS
 from calibkit.training import CalibratorModule
-from tests.calibrators.samples import every_calibrator, given, name, rows
+from tests.calibrators.samples import every_calibrator, given, name, rows, softmax
 
 EVERY = pytest.mark.parametrize("calibrator", every_calibrator(), ids=name)
 SHAPES = pytest.mark.parametrize(
@@ -125,3 +125,93 @@ def test_what_is_no_fitted_calibrator_is_refused():
         CalibratorModule({})
     with pytest.raises(NotFittedError):
         CalibratorModule(ck.TemperatureScaling())
+
+
+EXTREMES = [(5, "logits", False), (5, "probs", False), (2, "logits", True), (2, "probs", True), (2, "probs", False)]
+
+
+def extremes(n_classes, kind, *, flat, seed):
+    """Labels and a forecast far surer than float32 can hold: probabilities of 1e-60 and of 1 - 1e-9."""
+    labels, logits = rows(n_rows=300, n_classes=n_classes, seed=seed, sharpness=40.0)
+    logits[:40] /= 8.0
+    if kind == "logits":
+        return labels, logits[:, 1] - logits[:, 0] if flat else logits
+    logits[:, -1] = np.minimum(logits[:, -1], logits[:, 0] + 34)  # no probability of exactly 1
+    logits[:, 0] = np.minimum(logits[:, 0], logits[:, -1] + 300)
+    values = softmax(logits)
+    return labels, values[:, 1] if flat else values
+
+
+@pytest.mark.parametrize(("n_classes", "kind", "flat"), EXTREMES)
+@EVERY
+def test_float32_rounds_the_result_alone(calibrator, n_classes, kind, flat):
+    fitted = calibrator.set_params(input=kind).fit(*extremes(n_classes, kind, flat=flat, seed=0)[::-1])
+    _, new = extremes(n_classes, kind, flat=flat, seed=1)
+    expected = fitted.predict_proba(new)
+    assert (new.astype(np.float32) != new).any()
+    for module in (CalibratorModule(fitted), CalibratorModule(fitted, dtype=torch.float64).float()):
+        found = module(torch.from_numpy(new))
+        assert found.dtype == torch.float32
+        np.testing.assert_allclose(found.numpy(), expected, rtol=3e-7, atol=1e-15)
+        logs = module.log_probs(torch.from_numpy(new)).double().exp().numpy()
+        np.testing.assert_allclose(logs, expected, rtol=1e-4, atol=1e-15)
+    rounded = new.astype(np.float32)
+    if kind == "logits":
+        found = CalibratorModule(fitted)(torch.from_numpy(rounded)).numpy()
+        np.testing.assert_allclose(found, fitted.predict_proba(rounded), rtol=3e-7, atol=1e-15)
+
+
+def test_thresholds_closer_than_float32():
+    x, y = np.array([1e-60, 1e-50, 0.2, 0.4, 0.6, 0.9]), [0, 0, 1, 0, 1, 1]
+    fitted = ck.IsotonicCalibration(input="probs").fit(x, y)
+    found = CalibratorModule(fitted)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found[:, 1], [0, 0, 0.5, 0.5, 1, 1], atol=1e-7)
+
+
+@pytest.mark.parametrize("calibrator", every_calibrator(), ids=name)
+def test_a_device_without_float64_has_finite_numbers(calibrator, monkeypatch):
+    fitted = calibrator.set_params(input="logits").fit(*extremes(5, "logits", flat=False, seed=0)[::-1])
+    monkeypatch.setattr("calibkit.training.calibrators._WITHOUT_FLOAT64", {"cpu"})
+    module = CalibratorModule(fitted).to("cpu")
+    assert {number.dtype for number in module.buffers()} == {torch.float32}
+    _, new = extremes(5, "logits", flat=False, seed=1)
+    found = module(torch.from_numpy(new.astype(np.float32)))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(len(new)))
+
+
+def test_sure_forecasts_in_one_dimension():
+    _, probs = given(2, "probs", flat=True)
+    labels = np.random.default_rng(5).random(len(probs)) < probs
+    new = np.array([1e-60, 1e-9, 0.5, 1 - 1e-9, 1 - 1e-16])
+    for calibrator in (ck.TemperatureScaling(input="probs"), ck.PlattScaling(input="probs")):
+        fitted = calibrator.fit(probs, labels)
+        found = CalibratorModule(fitted)(torch.from_numpy(new)).numpy()
+        np.testing.assert_allclose(found, fitted.predict_proba(new), rtol=1e-6, atol=1e-45)
+    fitted = ck.BetaCalibration(input="probs").fit(probs, labels)
+    fitted.coefficients_ = np.array([[0.7, 0.0, -0.3]])  # b = 0, as where a fit meets its bound
+    module = CalibratorModule(fitted)
+    np.testing.assert_allclose(module(torch.from_numpy(new)).numpy(), fitted.predict_proba(new), rtol=1e-6, atol=1e-45)
+    np.testing.assert_allclose(module(torch.tensor([1.0]))[0, 1].item(), 1 / (1 + np.exp(0.3)), rtol=1e-6)
+
+
+def test_a_forecast_off_by_its_rounding_is_that_of_certainty():
+    labels, probs = given(2, "probs", flat=True)
+    fitted = ck.TemperatureScaling(input="probs").fit(probs, labels)
+    over = np.array([1 + 1e-7, 0.3], dtype=np.float32)
+    assert over[0] > 1
+    np.testing.assert_allclose(CalibratorModule(fitted)(torch.from_numpy(over)).numpy(), fitted.predict_proba(over))
+
+
+def test_a_cast_is_one_of_the_result():
+    fitted, module, new = module_and_rows(ck.IsotonicCalibration())
+    network = torch.nn.Sequential(module)
+    for cast, dtype in (
+        (network.half, torch.float16),
+        (network.bfloat16, torch.bfloat16),
+        (network.double, torch.float64),
+    ):
+        found = cast()(torch.from_numpy(new))
+        assert found.dtype == dtype
+    np.testing.assert_allclose(found.numpy(), fitted.predict_proba(new), atol=1e-12)
+    assert network.to("meta")[0].map.places_0.is_meta
