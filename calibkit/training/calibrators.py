@@ -252,7 +252,7 @@ class _OfProbs(_OneVersusRest):
             self.one(given[:, j].contiguous(), getattr(self, f"places_{i}"), getattr(self, f"values_{i}"))
             for j, i in enumerate(numbers)
         ]
-        return torch.stack(columns, dim=1)
+        return torch.where(given.isnan(), given, torch.stack(columns, dim=1))
 
     def one(self, probs: Tensor, places: Tensor, values: Tensor) -> Tensor:
         """Mapped probability of one class (n,)."""

@@ -215,3 +215,15 @@ def test_a_cast_is_one_of_the_result():
         assert found.dtype == dtype
     np.testing.assert_allclose(found.numpy(), fitted.predict_proba(new), atol=1e-12)
     assert network.to("meta")[0].map.places_0.is_meta
+
+
+@pytest.mark.parametrize("method", [ck.IsotonicCalibration, ck.HistogramBinning])
+def test_a_row_of_nan_stays_nan(method):
+    rng = np.random.default_rng(3)
+    probs = rng.dirichlet(np.ones(3), 60)
+    calibrator = method(input="probs").fit(probs, np.r_[0, 1, 2, rng.integers(0, 3, 57)])
+    broken = torch.tensor(probs[:2])
+    broken[1, 1] = float("nan")
+    mapped = CalibratorModule(calibrator)(broken)
+    assert torch.isfinite(mapped[0]).all()
+    assert mapped[1].isnan().all()
