@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from calibkit.errors import DataError, LabelError, LimitError, OptionError, OutputError
 from calibkit.training import run_study
@@ -305,3 +306,11 @@ def test_parquet_holds_what_csv_holds(copied, tiny):
     assert table.num_rows == len(expected)
     assert table["ece"].to_pylist() == [float(row["ece"]) for row in expected]
     assert table["loss"].to_pylist() == [row["loss"] for row in expected]
+
+
+@pytest.mark.cuda
+def test_the_same_study_on_cuda(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    done = run_study(tmp_path, **{**TINY, "device": "cuda", "jobs": 1})
+    assert len(rows(done.table)) == done.n_runs
