@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "_checks",
     "_numerics",
+    "exact",
     "_intake",
     "predictions",
     "same_rows",
