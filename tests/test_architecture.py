@@ -60,10 +60,16 @@ ROOMS = (
     "comparison",
     "plots",
     "training",
+    "integrations",
     "cli",
 )
 # What a module may import at its top besides the standard library and calibkit itself.
-AT_THE_TOP = {"calibrators": {"numpy", "sklearn"}, "training": {"numpy", "torch"}, "cli": {"click"}}
+AT_THE_TOP = {
+    "calibrators": {"numpy", "sklearn"},
+    "training": {"numpy", "torch"},
+    "integrations": {"numpy", "torch"},
+    "cli": {"click"},
+}
 
 DOORS = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
 MODULES = sorted(set(PACKAGE.rglob("*.py")) - DOORS)

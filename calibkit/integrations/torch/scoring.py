@@ -1,0 +1,175 @@
+"""The scores of a batch's rows, where its forecast is, without waiting for the device. Annex: integrations."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from calibkit._checks import SNAP
+from calibkit._numerics import sum_slack
+from calibkit.integrations.torch.batches import Batch
+from calibkit.integrations.torch.faults import Faults, Found
+from calibkit.integrations.torch.scores import (
+    TensorScores,
+    scores_of_log_odds,
+    scores_of_logits,
+    scores_of_probability,
+    scores_of_probs,
+)
+from calibkit.integrations.torch.sums import sum_logits, sum_probs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredBatch:
+    """Rows (n,) after their pass, on the device.
+
+    Attributes
+    ----------
+    scores : TensorScores
+        What each row is worth; meaningless where it does not count.
+    kept : Tensor of bool
+        False for rows to ignore, of weight 0, and where a value is wrong.
+    labels : Tensor of int64 or None
+        True classes, 0 where the row does not count.
+    weights : Tensor of float64 or None
+        Weights.
+    tied : Tensor of bool or None
+        Whether several classes share the largest value.
+    outside : Tensor of int64 or None
+        How many values lay within 4 eps outside [0, 1].
+    deviation : Tensor of float64 or None
+        ``|row sum - 1|`` of (n, k) probabilities.
+    """
+
+    scores: TensorScores
+    kept: Tensor
+    labels: Tensor | None = None
+    weights: Tensor | None = None
+    tied: Tensor | None = None
+    outside: Tensor | None = None
+    deviation: Tensor | None = None
+
+
+def score_batch(batch: Batch, faults: Faults, *, start: int = 0, ignore_index: int | None = None) -> ScoredBatch:
+    """Scores of a batch; its first row is number `start` of those in which faults are counted.
+
+    Examples
+    --------
+    >>> batch = Batch(labels=torch.tensor([1, 0]), probs=torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
+    >>> score_batch(batch, Faults(torch.device("cpu"))).scores.confidence
+    tensor([0.7500, 0.5000], dtype=torch.float64)
+    """
+    return _Reading(batch, faults, start, ignore_index).scored()
+
+
+class _Reading:
+    """One batch on its way: which of its rows still count, and the faults that have been found."""
+
+    def __init__(self, batch: Batch, faults: Faults, start: int, ignore_index: int | None) -> None:
+        self.batch, self.faults, self.start = batch, faults, start
+        self.device = batch.forecast.device
+        self.kept = torch.ones(len(batch), dtype=torch.bool, device=self.device)
+        self.labels, self.weights = self._placed(batch.labels), self._placed(batch.weights)
+        if self.labels is not None:
+            self.labels = self.labels.to(torch.int64)
+            if ignore_index is not None:
+                self.kept = self.labels != ignore_index
+        if self.weights is not None:
+            weights = self.weights = self.weights.to(torch.float64)
+            self._refuse({"weight": (~(torch.isfinite(weights) & (weights >= 0)), weights)})
+            self.kept = self.kept & (weights != 0)
+
+    def _placed(self, tensor: Tensor | None) -> Tensor | None:
+        """A tensor beside the forecast."""
+        return None if tensor is None else tensor.to(self.device, non_blocking=True)
+
+    def _refuse(self, found: Found) -> None:
+        """Count the faults of rows that count; these rows then count no more."""
+        here = {kind: (bad & self.kept, values) for kind, (bad, values) in found.items()}
+        self.kept = self.kept & self.faults.note(here, self.start)
+
+    def _codes(self, codes: Tensor, kind: str) -> Tensor:
+        """Class numbers; 0 where there is none, for an index out of range would end the device's context."""
+        n_classes = self.batch.n_classes
+        bad = codes < 0 if n_classes is None else (codes < 0) | (codes >= n_classes)
+        self._refuse({kind: (bad, codes)})
+        return codes.masked_fill(~self.kept, 0)
+
+    def scored(self) -> ScoredBatch:
+        """The scores of the batch."""
+        kind, values = self.batch.kind, self.batch.forecast
+        if kind == "correct":
+            return self._confidence(self._correct())
+        assert self.labels is not None
+        self.labels = self._codes(self.labels, "label")
+        if kind == "top1":
+            predicted = self._placed(self.batch.predicted)
+            assert predicted is not None
+            return self._confidence(self._codes(predicted.to(torch.int64), "predicted") == self.labels)
+        if values.ndim == 1:
+            return self._event(values.to(torch.float64), self.labels == 1)
+        return self._logits(values, self.labels) if kind == "logits" else self._probs(values, self.labels)
+
+    def _finished(self, scores: TensorScores, **found: Tensor | None) -> ScoredBatch:
+        """The scores, with what the pass saw."""
+        return ScoredBatch(scores=scores, kept=self.kept, labels=self.labels, weights=self.weights, **found)
+
+    def _correct(self) -> Tensor:
+        """Correctness as booleans."""
+        correct = self._placed(self.batch.correct)
+        assert correct is not None
+        if correct.dtype != torch.bool:
+            self._refuse({"correct": ((correct != 0) & (correct != 1), correct)})
+        return correct == 1
+
+    def _unit_interval(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (n,) in [0, 1], as float64, and which of them lay outside by a rounding error."""
+        wide, slack = values.to(torch.float64), SNAP * torch.finfo(values.dtype).eps
+        found = {
+            "nan": (torch.isnan(wide), wide),
+            "inf": (torch.isinf(wide), wide),
+            "negative": (wide < -slack, wide),
+            "above one": (wide > 1.0 + slack, wide),
+        }
+        self._refuse(found)
+        return wide.clamp(0.0, 1.0) + 0.0, (wide < 0) | (wide > 1)  # -0.0 becomes 0.0
+
+    def _confidence(self, correct: Tensor) -> ScoredBatch:
+        """Scores of what was predicted alone."""
+        confidence, outside = self._unit_interval(self.batch.forecast)
+        return self._finished(TensorScores(confidence=confidence, correct=correct), outside=outside.to(torch.int64))
+
+    def _event(self, wide: Tensor, positive: Tensor) -> ScoredBatch:
+        """Scores of a 1-D forecast of class 1."""
+        if self.batch.kind == "logits":
+            self._refuse({"nan": (torch.isnan(wide), wide), "inf": (torch.isinf(wide), wide)})
+            return self._finished(scores_of_log_odds(wide, positive), tied=wide == 0)
+        probs, outside = self._unit_interval(self.batch.forecast)
+        scores = scores_of_probability(probs, positive)
+        return self._finished(scores, tied=probs == 0.5, outside=outside.to(torch.int64))
+
+    def _logits(self, logits: Tensor, labels: Tensor) -> ScoredBatch:
+        """Scores of logits (n, k)."""
+        seen = sum_logits(logits, labels)
+        top, correct = seen.sums.top, seen.predicted == labels
+        found = {"nan": torch.isnan(top), "inf": torch.isposinf(top), "all -inf": torch.isneginf(top)}
+        self._refuse({kind: (bad, top) for kind, bad in found.items()})
+        ones = correct == (labels == 1) if logits.shape[1] == 2 else None
+        scores = scores_of_logits(seen.sums, correct, wide=logits.dtype == torch.float64, ones=ones)
+        return self._finished(scores, tied=top == seen.sums.second)
+
+    def _probs(self, probs: Tensor, labels: Tensor) -> ScoredBatch:
+        """Scores of probabilities (n, k)."""
+        seen, eps = sum_probs(probs, labels), torch.finfo(probs.dtype).eps
+        off, correct = (seen.total - 1.0).abs(), seen.predicted == labels
+        found = {
+            "nan": (torch.isnan(seen.total), seen.total),
+            "inf": (torch.isinf(seen.high) | torch.isinf(seen.low), seen.high),
+            "negative": (seen.low < -SNAP * eps, seen.low),
+            "above one": (seen.high > 1.0 + SNAP * eps, seen.high),
+            "row sum": (~(off <= sum_slack(probs.shape[1], eps)), seen.total),
+        }
+        self._refuse(found)
+        ones = correct == (labels == 1) if probs.shape[1] == 2 else None
+        scores = scores_of_probs(seen.sums, correct, ones=ones)
+        return self._finished(scores, tied=seen.sums.top == seen.sums.second, outside=seen.outside, deviation=off)
