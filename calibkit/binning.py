@@ -77,6 +77,8 @@ class Binning:
 class BinTable:
     """Sums per bin, from which every binned number follows; b bins, empty ones included.
 
+    Tables with the same edges may share one, with sums of shape (..., b).
+
     Attributes
     ----------
     edges : ndarray of shape (b + 1,)
@@ -318,6 +320,6 @@ def _upper_ends(forecast: NDArray[Any], n_bins: int, weights: Floats | None) -> 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Quotient that is NaN, without a warning, where a bin is empty."""
-    quotient = np.full(len(numerator), np.nan)
+    quotient = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient

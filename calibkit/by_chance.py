@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
-from calibkit.binning import Binning, BinTable, bin_table
+from calibkit.binning import SUMS, Binning, BinTable, bin_table
 from calibkit.bracket import Chance, chance
 from calibkit.calibration_error import NORMS, Norm, calibration_error
 from calibkit.consistency import calibrated_outcomes, chance_from
@@ -101,17 +101,47 @@ def error_by_chance(table: BinTable, *, norm: Norm, rng: np.random.Generator, n_
     """
     if norm == "l1" and not table.weighted:
         return chance(table, rng=rng, n_draws=n_draws)
+    if not table.count.any():
+        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+    bins = _tied_bins(table)
+    null = [_errors(bins, drawn, norm) for drawn in calibrated_outcomes(bins, n_draws=n_draws, rng=rng)]
+    return chance_from(calibration_error((table,), norm=norm), np.concatenate(null))
+
+
+def table_chance(
+    kernel: Callable[[BinTable], Floats], table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000
+) -> Chance:
+    """What a calibrated model would show of any metric of bin tables that is larger where a model is worse.
+
+    The outcomes of a bin are drawn as in `expected_by_chance`. The kernel takes tables (draws, b) at once.
+
+    Examples
+    --------
+    >>> def shortfall(table):
+    ...     return np.maximum(table.confidence_sum - table.outcome_sum, 0).sum(axis=-1) / table.weight.sum()
+    >>> table = bin_table(np.full(400, 0.9), np.arange(400) % 2, Binning())
+    >>> null = table_chance(shortfall, table, rng=np.random.default_rng(0))
+    >>> 0.005 < null.mean < 0.007, null.p_value < 0.001
+    (True, True)
+    """
     filled = table.count > 0
     if not filled.any():
         return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    bins = TiedPairs(
+    there = replace(table, **{name: getattr(table, name)[filled] for name in SUMS})
+    draws = calibrated_outcomes(_tied_bins(table), n_draws=n_draws, rng=rng)
+    null = [kernel(replace(there, outcome_sum=drawn)) for drawn in draws]
+    return chance_from(float(kernel(table)), np.concatenate(null))
+
+
+def _tied_bins(table: BinTable) -> TiedPairs:
+    """Each bin that is not empty, with all its rows at their mean forecast."""
+    filled = table.count > 0
+    return TiedPairs(
         forecast=np.clip(table.confidence[filled], 0.0, 1.0),
         weight=table.weight[filled],
         weight_squared=table.weight_squared[filled],
         happened=table.outcome_sum[filled],
     )
-    null = [_errors(bins, drawn, norm) for drawn in calibrated_outcomes(bins, n_draws=n_draws, rng=rng)]
-    return chance_from(calibration_error((table,), norm=norm), np.concatenate(null))
 
 
 def _errors(bins: TiedPairs, drawn: Floats, norm: Norm) -> Floats:

@@ -1,5 +1,6 @@
 """Binned calibration error and the reliability curve: one number and one curve from the same bin tables. Floor 2."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from calibkit._checks import check_choice, check_level
 from calibkit._numerics import Floats, Integers, group_codes, sums_by
 from calibkit.binning import Binning, BinTable
 from calibkit.bracket import BinnedRows
+from calibkit.class_tables import stacked
 from calibkit.errors import OptionError
 from calibkit.intervals import wilson_interval
 from calibkit.peer_conventions import Convention, peer_error
@@ -58,7 +60,7 @@ class ReliabilityCurve:
         return {"view": self.view, "edges": self.edges.tolist(), "count": self.count.tolist(), **vectors}
 
 
-def calibration_error(tables: tuple[BinTable, ...], *, norm: Norm) -> float:
+def calibration_error(tables: Sequence[BinTable], *, norm: Norm) -> float:
     """Calibration error of a view: the mean over its bin tables (one a class in view classwise, else one).
 
     Examples
@@ -68,7 +70,20 @@ def calibration_error(tables: tuple[BinTable, ...], *, norm: Norm) -> float:
     >>> round(calibration_error((table,), norm="l1"), 4), round(calibration_error((table,), norm="max"), 4)
     (0.1333, 0.15)
     """
-    return float(np.mean([_ERRORS[norm](table) for table in tables]))
+    return float(np.mean(table_errors(tables, norm=norm)))
+
+
+def table_errors(tables: Sequence[BinTable], *, norm: Norm) -> Floats:
+    """Calibration error of each table, (k,); NaN without rows.
+
+    Examples
+    --------
+    >>> from calibkit.binning import bin_table
+    >>> tables = [bin_table(np.array([p]), np.array([1]), Binning()) for p in (0.5, 0.75)]
+    >>> table_errors(tables, norm="l1")
+    array([0.5 , 0.25])
+    """
+    return np.concatenate([np.atleast_1d(_ERRORS[norm](table)) for table in stacked(tables)])
 
 
 def curve_of(
@@ -261,26 +276,26 @@ def _squares_of_units(rows: BinnedRows, weights: Floats | None) -> Floats:
     return sums_by(cells % b, totals**2, b)
 
 
-def _l1(table: BinTable) -> float:
-    return _over_weight(np.abs(table.confidence_sum - table.outcome_sum).sum(), table)
+def _l1(table: BinTable) -> Floats:
+    return _over_weight(np.abs(table.confidence_sum - table.outcome_sum), table)
 
 
-def _l2(table: BinTable) -> float:
-    filled = table.count > 0
-    return float(np.sqrt(_over_weight((table.weight[filled] * table.gap[filled] ** 2).sum(), table)))
+def _l2(table: BinTable) -> Floats:
+    return np.asarray(np.sqrt(_over_weight(table.weight * np.where(table.count > 0, table.gap, 0.0) ** 2, table)))
 
 
-def _max(table: BinTable) -> float:
-    gaps = np.abs(table.gap[table.count > 0])
-    return float(gaps.max()) if len(gaps) else float("nan")
+def _max(table: BinTable) -> Floats:
+    gaps = np.where(table.count > 0, np.abs(table.gap), -np.inf).max(axis=-1)
+    return np.asarray(np.where(table.count.any(axis=-1), gaps, np.nan))
 
 
 _ERRORS = {"l1": _l1, "l2": _l2, "max": _max}
 
 
-def _over_weight(total: float, table: BinTable) -> float:
-    weight = table.weight.sum()
-    return float(total / weight) if weight > 0 else float("nan")
+def _over_weight(parts: Floats, table: BinTable) -> Floats:
+    """Sum over bins of parts (..., b), over the weight of all rows."""
+    total, weight = parts.sum(axis=-1), table.weight.sum(axis=-1)
+    return np.asarray(np.divide(total, weight, out=np.full(np.shape(total), np.nan), where=weight > 0))
 
 
 def _plain(vector: NDArray[Any] | None) -> list[float | None] | None:

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from calibkit.bracket import Chance
-from calibkit.by_chance import chance_of, error_by_chance
+from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
 from calibkit.goodness_of_fit import TestResult
 from calibkit.metrics import METRICS, TESTS, Metric
@@ -52,7 +52,11 @@ def further(scored: Scored, settings: Settings) -> Further:
 
 
 def _value(metric: Metric, scored: Scored, settings: Settings) -> float:
-    bins = (settings.binning,) if metric.takes_binning else ()
+    bins, classes = (settings.binning,) if metric.takes_binning else (), scored.binned.by_class
+    if metric.table_kernel is not None:
+        return float(metric.table_kernel(scored.binned.of_pairs, scored.predictions.weights))
+    if metric.class_kernel is not None and classes is not None:
+        return metric.class_kernel(classes)
     if metric.kernel is not None:
         return metric.kernel(_pairs(metric, scored), *bins)
     assert metric.whole_kernel is not None
@@ -76,11 +80,11 @@ def _chances(there: list[Metric], scored: Scored, settings: Settings) -> Iterato
             assert norm is not None
             yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(METRICS[name]))
     for metric in there:
-        if metric.by_chance:
+        if metric.table_kernel is not None and metric.by_chance:
+            yield metric.name, table_chance(metric.table_kernel, scored.binned.of_pairs, rng=stream(metric))
+        elif metric.by_chance:
             kernel = metric.kernel
             assert kernel is not None  # pairs alone can be drawn anew
-            if metric.takes_binning:
-                kernel = partial(kernel, binning=settings.binning)
             draw = metric.chance_kernel or partial(chance_of, kernel)
             yield metric.name, draw(_pairs(metric, scored), rng=stream(metric))
 
@@ -93,7 +97,8 @@ def _notes(
     for metric in there:
         if metric.undefined is not None and len(scored.predictions) and np.isnan(values[metric.name].value):
             yield f"{metric.title} is nan: {metric.undefined}."
-    again = [metric.title for metric in there if metric.another_pass]
+    by_class = scored.binned.by_class is not None
+    again = [m.title for m in there if m.another_pass and not (by_class and m.class_kernel is not None)]
     if again:
         yield f"Read the array once more: {', '.join(again)}."
     if scored.predictions.groups is not None:

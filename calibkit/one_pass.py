@@ -134,6 +134,7 @@ def score(predictions: Predictions, settings: Settings, *, temperature: float | 
         threads=settings.threads,
         temperature=temperature,
         keep_rows=settings.confidence_level is not None,
+        by_class=settings.metrics == "all",
     )
     return Scored(predictions=predictions, scores=scores, binned=binned)
 

@@ -1,22 +1,26 @@
 """Views: which binary forecasts and outcomes a calibration error is about, scored and binned in one pass. Floor 2."""
 
-from dataclasses import dataclass
-from threading import Lock
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._checks import check_cells, check_choice
-from calibkit._numerics import Floats
-from calibkit.binning import SUMS, Binning, BinTable, assign_bins, bin_edges, bin_table, cell_sums, row_bins, table_of
+from calibkit._checks import check_cells, check_choice, fits_cells
+from calibkit._numerics import Floats, Integers
+from calibkit.binning import Binning, BinTable, bin_edges, bin_table, row_bins
 from calibkit.bracket import BinnedRows
+from calibkit.class_tables import ClassBins
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores, score_rows
 
 View = Literal["top-label", "positive", "classwise", "flattened"]
 VIEWS = ("top-label", "positive", "classwise", "flattened")
+
+# Rows of a 1-D forecast that are binned by class at a time.
+_STEP = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +31,12 @@ class Binned:
     ----------
     view : str
         Which forecast and outcome were binned.
-    tables : tuple of BinTable
+    tables : sequence of BinTable
         One, or one a class in view classwise.
+    of_pairs : BinTable
+        That of one pair a row: of the positive class in view positive, else of the predicted class.
+    by_class : sequence of BinTable or None
+        One a class, where they were asked for or the view is made of them.
     reliability : BinTable
         What a reliability diagram draws.
     reliability_view : str
@@ -42,11 +50,13 @@ class Binned:
     """
 
     view: View
-    tables: tuple[BinTable, ...]
+    tables: Sequence[BinTable]
+    of_pairs: BinTable
     reliability: BinTable
     reliability_view: View
     forecast: Floats
     outcome: NDArray[np.bool_]
+    by_class: Sequence[BinTable] | None = None
     rows: BinnedRows | None = None
     notes: tuple[str, ...] = ()
 
@@ -78,6 +88,7 @@ def score_and_bin(
     threads: int | None = None,
     temperature: float | Floats | None = None,
     keep_rows: bool = True,
+    by_class: bool = False,
 ) -> tuple[RowScores, Binned]:
     """Row scores and bin tables from one reading of the predictions.
 
@@ -93,6 +104,8 @@ def score_and_bin(
         As in `score_rows`.
     keep_rows : bool, default True
         Whether to keep each row's bin and gap, which intervals need.
+    by_class : bool, default False
+        Whether to bin each class by itself too, whatever the view, where the same pass can: with bins of equal width.
 
     Returns
     -------
@@ -100,16 +113,37 @@ def score_and_bin(
         Quantile bins of the views classwise and flattened hold all n k probabilities in memory on the way.
     """
     view = resolve_view(predictions, view)
-    if view in ("top-label", "positive"):
-        scores = score_rows(predictions, temperature=temperature, threads=threads)
-        return scores, _one_pair_a_row(predictions, scores, view, binning, keep_rows=keep_rows)
-    check_cells(binning.n_bins, predictions.n_classes or 2, view=view)
-    matrix = _Matrix(predictions, binning)
-    scores = score_rows(predictions, temperature=temperature, threads=threads, visit=matrix.visit)
-    if predictions.is_binary and scores.positive is not None:
-        matrix.visit(0, np.stack([1 - scores.positive, scores.positive], axis=1))
-    top = _one_pair_a_row(predictions, scores, "top-label", binning, keep_rows=False)
-    return scores, _one_pair_a_class(predictions, view, matrix, top)
+    many = view in ("classwise", "flattened")
+    if many:
+        check_cells(binning.n_bins, predictions.n_classes or 2, view=view)
+    classes = _bins_of_classes(predictions, binning) if many or (by_class and _at_once(predictions, binning)) else None
+    scores = score_rows(
+        predictions, temperature=temperature, threads=threads, visit=None if classes is None else classes.visit
+    )
+    if classes is not None and predictions.is_binary:
+        _visit_binary(classes, scores)
+    pair_view: View = "positive" if view == "positive" else "top-label"
+    pairs = _one_pair_a_row(predictions, scores, pair_view, binning, keep_rows=keep_rows and not many)
+    if classes is None:
+        return scores, pairs
+    if view == "flattened":
+        return scores, _all_pairs(pairs, classes, binning)
+    tables = classes.tables()
+    return scores, _one_pair_a_class(predictions, pairs, tables, binning) if many else replace(pairs, by_class=tables)
+
+
+def _at_once(predictions: Predictions, binning: Binning) -> bool:
+    """Whether each class can be binned while the rows are scored, without much memory."""
+    whole = predictions.kind in ("logits", "probs") and binning.strategy == "uniform"
+    return whole and fits_cells(binning.n_bins, predictions.n_classes or 2)
+
+
+def _visit_binary(classes: "ClassBins | _KeptPairs", scores: RowScores) -> None:
+    """Show the probabilities of both classes of a 1-D forecast, which no visitor is shown."""
+    assert scores.positive is not None
+    for start in range(0, len(scores.positive), _STEP):
+        one = scores.positive[start : start + _STEP]
+        classes.visit(start, np.stack([1 - one, one], axis=1))
 
 
 def _one_pair_a_row(
@@ -136,6 +170,7 @@ def _one_pair_a_row(
     return Binned(
         view=view,
         tables=(table,),
+        of_pairs=table,
         reliability=table,
         reliability_view=view,
         forecast=forecast,
@@ -145,33 +180,35 @@ def _one_pair_a_row(
     )
 
 
-def _one_pair_a_class(predictions: Predictions, view: View, matrix: "_Matrix", top: Binned) -> Binned:
-    """Classwise: a table a class, drawn as top-label. Flattened: one table of all pairs."""
-    if view == "flattened":
-        table = matrix.flattened()
-        return Binned(
-            view=view,
-            tables=(table,),
-            reliability=table,
-            reliability_view=view,
-            forecast=top.forecast,
-            outcome=top.outcome,
-            notes=_merged_bins((table,), matrix.binning),
-        )
-    tables = matrix.classwise()
-    return Binned(
-        view=view,
+def _one_pair_a_class(predictions: Predictions, pairs: Binned, tables: Sequence[BinTable], binning: Binning) -> Binned:
+    """A table a class, drawn as top-label."""
+    return replace(
+        pairs,
+        view="classwise",
         tables=tables,
-        reliability=top.reliability,
-        reliability_view="top-label",
-        forecast=top.forecast,
-        outcome=top.outcome,
-        notes=(*_absent_classes(predictions), *_merged_bins(tables, matrix.binning)),
+        by_class=tables,
+        notes=(*_absent_classes(predictions), *_merged_bins(tables, binning)),
     )
 
 
-def _merged_bins(tables: tuple[BinTable, ...], binning: Binning) -> tuple[str, ...]:
+def _all_pairs(pairs: Binned, classes: "ClassBins | _KeptPairs", binning: Binning) -> Binned:
+    """One table of all pairs."""
+    table = classes.merged()
+    return replace(
+        pairs,
+        view="flattened",
+        tables=(table,),
+        by_class=classes.tables(),
+        reliability=table,
+        reliability_view="flattened",
+        notes=_merged_bins((table,), binning),
+    )
+
+
+def _merged_bins(tables: Sequence[BinTable], binning: Binning) -> tuple[str, ...]:
     """A note where ties left fewer quantile bins than were asked for."""
+    if binning.strategy == "uniform":
+        return ()
     fewest = min(len(table.count) for table in tables)
     if fewest == binning.n_bins:
         return ()
@@ -189,65 +226,35 @@ def _absent_classes(predictions: Predictions) -> tuple[str, ...]:
     return (f"{len(absent):,} of {predictions.n_classes:,} classes never occur ({shown}): their frequency is 0.",)
 
 
-class _Matrix:
-    """Bins all n k pairs while the scoring pass hands over its blocks, in whatever order its threads deliver them."""
+def _bins_of_classes(predictions: Predictions, binning: Binning) -> "ClassBins | _KeptPairs":
+    """What takes the blocks of the pass: sums, or for quantile bins all values."""
+    assert predictions.labels is not None  # resolve_view refuses predictions without labels
+    assert predictions.n_classes is not None
+    bins = ClassBins if binning.strategy == "uniform" else _KeptPairs
+    return bins(predictions.labels, predictions.n_classes, binning, predictions.weights)
 
-    def __init__(self, predictions: Predictions, binning: Binning) -> None:
-        assert predictions.labels is not None  # resolve_view refuses predictions without labels
-        assert predictions.n_classes is not None
-        self.labels = predictions.labels
-        self.weights = predictions.weights
-        self.n_classes = predictions.n_classes
-        self.binning = binning
-        self.edges = bin_edges(np.empty(0), Binning(n_bins=binning.n_bins))
-        self.values: Floats | None = None
-        if binning.strategy == "quantile":
-            self.values = np.empty((len(self.labels), self.n_classes))
-        self.sums = np.zeros((len(SUMS), self.n_classes * binning.n_bins))
-        self.pending: dict[int, tuple[int, Floats]] = {}
-        self.next_row = 0
-        self.lock = Lock()
+
+class _KeptPairs:
+    """All n k pairs: quantile bins need them at once."""
+
+    def __init__(self, labels: Integers, n_classes: int, binning: Binning, weights: Floats | None = None) -> None:
+        self.labels, self.binning, self.weights = labels, binning, weights
+        self.values = np.empty((len(labels), n_classes))
 
     def visit(self, start: int, block: Floats) -> None:
         """Take a block of probabilities (r, k) of the rows from `start` on."""
-        stop = start + len(block)
-        if self.values is not None:
-            self.values[start:stop] = block
-            return
-        sums = self._cell_sums(start, stop, block)
-        with self.lock:
-            # Added in row order: the same bits whichever thread is first.
-            self.pending[start] = stop, sums
-            while self.next_row in self.pending:
-                self.next_row, ready = self.pending.pop(self.next_row)
-                self.sums += ready
+        self.values[start : start + len(block)] = block
 
-    def _cell_sums(self, start: int, stop: int, block: Floats) -> Floats:
-        cells = assign_bins(block, self.edges, self.binning.edges)
-        cells += np.arange(self.n_classes) * self.binning.n_bins
-        weights = None if self.weights is None else np.repeat(self.weights[start:stop], self.n_classes)
-        outcome = self._is_label(start, stop)
-        return cell_sums(cells.ravel(), block.ravel(), outcome.ravel(), n_cells=self.sums.shape[1], weights=weights)
-
-    def _is_label(self, start: int, stop: int) -> NDArray[np.bool_]:
-        return np.equal.outer(self.labels[start:stop], np.arange(self.n_classes))
-
-    def classwise(self) -> tuple[BinTable, ...]:
+    def tables(self) -> tuple[BinTable, ...]:
         """One table a class."""
-        weighted = self.weights is not None
-        if self.values is not None:
-            return tuple(
-                bin_table(self.values[:, c], self.labels == c, self.binning, weights=self.weights)
-                for c in range(self.n_classes)
-            )
-        per_class = self.sums.reshape(len(SUMS), self.n_classes, -1)
-        return tuple(table_of(self.edges, per_class[:, c], weighted=weighted) for c in range(self.n_classes))
+        return tuple(
+            bin_table(values, self.labels == c, self.binning, weights=self.weights)
+            for c, values in enumerate(self.values.T)
+        )
 
-    def flattened(self) -> BinTable:
+    def merged(self) -> BinTable:
         """One table of all pairs."""
-        weighted = self.weights is not None
-        if self.values is None:
-            return table_of(self.edges, self.sums.reshape(len(SUMS), self.n_classes, -1).sum(axis=1), weighted=weighted)
-        weights = None if self.weights is None else np.repeat(self.weights, self.n_classes)
-        outcome = self._is_label(0, len(self.labels))
+        n_classes = self.values.shape[1]
+        weights = None if self.weights is None else np.repeat(self.weights, n_classes)
+        outcome = np.equal.outer(self.labels, np.arange(n_classes))
         return bin_table(self.values.ravel(), outcome.ravel(), self.binning, weights=weights)

@@ -21,6 +21,8 @@ ROOMS = (
     "same_rows",
     "scores",
     "binning",
+    "class_sums",
+    "class_tables",
     "units",
     "intervals",
     "bracket",

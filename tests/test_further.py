@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 import calibkit as ck
 from calibkit import metrics, one_pass, views
@@ -70,6 +71,34 @@ def test_all_of_them_come_from_the_one_pass(monkeypatch):
     evaluation = ck.evaluate(sample(), metrics="all")
     assert len(passes) == 1
     assert {metric.name for metric in FROM_PAIRS} <= set(evaluation.metrics)
+
+
+@pytest.mark.parametrize("binning", ["uniform", "quantile"])
+@pytest.mark.parametrize("view", ["top-label", "classwise", "flattened"])
+def test_metrics_of_tables_are_those_of_the_predicted_class_in_every_view(view, binning):
+    labels = sample().labels
+    probs = np.exp(sample().logits)
+    probs /= probs.sum(axis=1, keepdims=True)
+    found = ck.evaluate(sample(), view=view, metrics="all", n_bins=7, binning=binning)
+    for name in ("over_confidence", "under_confidence", "debiased_rmsce", "classwise_ece", "class_conditional_ece"):
+        alone = METRICS[name].function(labels, probs, n_bins=7, binning=binning)
+        assert found[name].value == pytest.approx(alone, abs=1e-13), name
+
+
+def test_the_classes_are_binned_while_the_rows_are_scored(monkeypatch):
+    monkeypatch.setattr("calibkit.binned.by_class.score_and_bin", lambda *_, **__: pytest.fail("another pass"))
+    for predictions in (sample(), ck.Predictions.from_probs([0, 1, 1], [0.3, 0.4, 0.9])):
+        assert 0 < ck.evaluate(predictions, metrics="all")["classwise_ece"].value < 1
+
+
+def test_what_chance_shows_of_a_part_is_a_binomial():
+    labels, probs = np.repeat([1, 0], [30, 20]), np.full(50, 0.6)
+    found = ck.evaluate(ck.Predictions.from_probs(labels, probs), metrics="all")
+    k = np.arange(51)
+    mass, above = binom.pmf(k, 50, 0.6), np.maximum(30 - k, 0) / 50
+    assert found.by_chance["over_confidence"].mean == pytest.approx(mass @ above, rel=0.06)
+    square = (k / 50 - 0.6) ** 2 - k / 50 * (1 - k / 50) / 49
+    assert found.by_chance["debiased_rmsce"].mean == pytest.approx(mass @ np.sqrt(np.maximum(square, 0)), rel=0.08)
 
 
 @pytest.mark.parametrize("view", ["top-label", "classwise", "flattened"])
@@ -144,6 +173,9 @@ def test_another_pass_is_said(monkeypatch):
     evaluation = ck.evaluate(sample(), metrics="all")
     assert any(n.startswith("Read the array once more: ") and n.endswith("peak.") for n in evaluation.notes)
     assert evaluation["peak"].value > 4
+    assert not any("classwise" in n for n in evaluation.notes)
+    quantile = ck.evaluate(sample(), metrics="all", binning="quantile")
+    assert any("classwise ECE" in n for n in quantile.notes if n.startswith("Read the array once more: "))
 
 
 def one_hot(labels, k):
@@ -215,7 +247,7 @@ def test_a_wrong_choice_is_refused():
 def test_every_kind_has_a_question():
     assert {metric.kind for metric in METRICS.values()} <= QUESTIONS.keys()
     for metric in ON_REQUEST:
-        assert (metric.kernel is None) != (metric.whole_kernel is None)
-        assert metric.kernel is not None or not metric.by_chance
+        assert sum(kernel is not None for kernel in (metric.kernel, metric.table_kernel, metric.whole_kernel)) == 1
+        assert metric.whole_kernel is None or not metric.by_chance
         assert len(metric.title) <= 24
         assert len(metric.reading) <= 36

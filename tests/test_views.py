@@ -130,21 +130,6 @@ def test_threads_change_no_bit(view):
         assert ours.count.sum() == (70_000 if view == "classwise" else 700_000)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
-def test_blocks_are_added_in_row_order_whenever_they_arrive(order):
-    from calibkit.views import _Matrix
-
-    labels, probs, _ = sample()
-    starts = (0, 50, 90, 120)
-    expected, found = (_Matrix(Predictions.from_probs(labels, probs), Binning()) for _ in range(2))
-    for block in range(3):
-        expected.visit(starts[block], probs[starts[block] : starts[block + 1]])
-    for block in order:
-        found.visit(starts[block], probs[starts[block] : starts[block + 1]])
-    np.testing.assert_array_equal(found.flattened().confidence_sum, expected.flattened().confidence_sum)
-    assert found.flattened().count.sum() == 480
-
-
 @pytest.mark.parametrize(("view", "kept"), [("top-label", True), ("positive", True), ("classwise", False)])
 def test_rows_are_kept_where_each_has_one_pair(view, kept):
     labels, probs, _ = sample(k=2)

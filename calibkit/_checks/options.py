@@ -77,9 +77,14 @@ def check_n_bins(n_bins: object, *, option: str = "n_bins") -> int:
     return check_int(n_bins, option=option, low=1, high=MAX_BINS)
 
 
+def fits_cells(n_bins: int, n_classes: int) -> bool:
+    """Whether a table of bins for each class stays within memory."""
+    return n_bins * n_classes <= MAX_CELLS
+
+
 def check_cells(n_bins: int, n_classes: int, *, view: str) -> None:
     """Raise where a table of bins for each class would outgrow memory."""
-    if n_bins * n_classes > MAX_CELLS:
+    if not fits_cells(n_bins, n_classes):
         raise OptionError(
             f'n_bins={n_bins}: view="{view}" bins every class by itself, and {n_bins:,} bins of {n_classes:,} classes '
             f"are more than {MAX_CELLS:,} cells. Take fewer bins."

@@ -1,5 +1,6 @@
 """Calibration of each class alone: one-versus-rest, or among the rows that are predicted as the class. Floor 2."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,12 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibkit._numerics import Floats, Integers
-from calibkit.binning import Binning, bin_table
-from calibkit.calibration_error import Norm, calibration_error, expected_calibration_error
+from calibkit.binning import Binning, BinTable, bin_table
+from calibkit.calibration_error import Norm, calibration_error, expected_calibration_error, table_errors
+from calibkit.class_tables import stacked
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores, score_rows
 from calibkit.views import score_and_bin
+
+# Values that are read at a time.
+_STEP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,7 +127,12 @@ def classwise_calibration_error(
 def classwise_error(predictions: Predictions, _scores: RowScores, binning: Binning) -> float:
     """Mean over classes of the l1 error of P(class) against label = class, from one more reading of the array."""
     _, binned = score_and_bin(predictions, view="classwise", binning=binning, keep_rows=False)
-    return calibration_error(binned.tables, norm="l1")
+    return mean_of_classes(binned.tables)
+
+
+def mean_of_classes(tables: Sequence[BinTable]) -> float:
+    """Mean over classes of the l1 error of P(class) against label = class, from the table of each class."""
+    return calibration_error(tables, norm="l1")
 
 
 def class_calibration(
@@ -177,17 +187,19 @@ def class_calibration(
     _, binned = score_and_bin(predictions, view="classwise", binning=how, keep_rows=False)
     tables = binned.tables
     assert predictions.labels is not None  # from_probs has them
-    total = sum(tables[0].weight)
+    total = tables[0].weight.sum()
     with np.errstate(invalid="ignore"):
-        frequency = np.array([table.outcome_sum.sum() for table in tables]) / total
-        mean_probability = np.array([table.confidence_sum.sum() for table in tables]) / total
+        frequency, mean_probability = (
+            np.concatenate([np.atleast_1d(getattr(table, name).sum(axis=-1)) for table in stacked(tables)]) / total
+            for name in ("outcome_sum", "confidence_sum")
+        )
     return ClassCalibration(
         class_names=predictions.class_names,
         count=np.bincount(predictions.labels, minlength=len(tables)),
         frequency=frequency,
         mean_probability=mean_probability,
         gap=mean_probability - frequency,
-        error=np.array([calibration_error((table,), norm=norm) for table in tables]),
+        error=table_errors(tables, norm=norm),
     )
 
 
@@ -195,7 +207,7 @@ def conditional_error(predictions: Predictions, scores: RowScores, binning: Binn
     """Mean absolute gap over bins of confidence within each predicted class."""
     if len(predictions) == 0:
         return float("nan")
-    predicted = _predicted(predictions)
+    predicted = _predicted(predictions, scores)
     order = np.argsort(predicted, kind="stable")
     of_class = np.split(order, np.flatnonzero(np.diff(predicted[order])) + 1)
     error = 0.0
@@ -244,8 +256,8 @@ def class_conditional_calibration_error(
     Notes
     -----
     ``sum_l sum_b N_lb / n |c_lb - a_lb|`` over predicted classes l and bins b of confidence. There are k times as many
-    cells as in ECE, so it is biased upward more: with 10,000 rows and 100 classes, mostly by noise. The array is read
-    once more for the predicted classes.
+    cells as in ECE, so it is biased upward more: with 10,000 rows and 100 classes, mostly by noise. Rows
+    that are wrong are read once more for the predicted class.
 
     References
     ----------
@@ -268,7 +280,7 @@ def class_conditional_calibration_error(
     )
 
 
-def _predicted(predictions: Predictions) -> Integers:
+def _predicted(predictions: Predictions, scores: RowScores) -> Integers:
     """Predicted class of each row, the lowest of tied ones."""
     if predictions.predicted is not None:
         return predictions.predicted
@@ -278,4 +290,11 @@ def _predicted(predictions: Predictions) -> Integers:
     if predictions.is_binary:
         middle = 0.0 if predictions.kind == "logits" else 0.5
         return np.asarray(values > middle).astype(np.int64)
-    return np.asarray(values.argmax(axis=1), dtype=np.int64)
+    assert predictions.labels is not None  # (n, k) values have them
+    predicted = predictions.labels.copy()
+    wrong = np.flatnonzero(~scores.correct)
+    step = max(1, _STEP // values.shape[1])
+    for start in range(0, len(wrong), step):
+        rows = wrong[start : start + step]
+        predicted[rows] = values[rows].argmax(axis=1)
+    return predicted

@@ -6,36 +6,35 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibkit._checks import check_choice, check_counts
-from calibkit.binning import Binning, bin_table
-from calibkit.pairs import Pairs, PairView, read_pairs
+from calibkit._numerics import Floats
+from calibkit.binning import Binning, BinTable, bin_table
+from calibkit.pairs import PairView, read_pairs
 
 SquaredNorm = Literal["l2", "l2_squared"]
 
 
-def debiased_square(pairs: Pairs, binning: Binning) -> float:
-    """Debiased mean squared gap, unclipped; weights are counts.
+def debiased_square(table: BinTable, weights: Floats | None = None) -> Floats:
+    """Debiased mean squared gap, unclipped, (...) of a table (..., b); its rows' weights are counts.
 
     Examples
     --------
     Two bins of two rows: gaps .25 and -.15, both accuracies 1/2: ((.0625 - .25) + (.0225 - .25)) / 2.
 
-    >>> pairs = read_pairs([1, 0, 1, 0], [0.8, 0.7, 0.3, 0.4])
-    >>> round(debiased_square(pairs, Binning(n_bins=2)), 4)
+    >>> table = bin_table(np.array([0.8, 0.7, 0.3, 0.4]), np.array([1, 0, 1, 0]), Binning(n_bins=2))
+    >>> float(debiased_square(table).round(4))
     -0.2075
     """
-    check_counts(pairs.weights, what="debiased errors", other='expected_calibration_error(norm="l2")')
-    if len(pairs) == 0:
-        return float("nan")
-    table = bin_table(pairs.forecast, pairs.outcome, binning, weights=pairs.weights)
+    check_counts(weights, what="debiased errors", other='expected_calibration_error(norm="l2")')
     seen = table.weight > 1
-    size, accuracy, gap = table.weight[seen], table.accuracy[seen], table.gap[seen]
-    squares = gap**2 - accuracy * (1 - accuracy) / (size - 1)
-    return float(np.sum(size * squares) / table.weight.sum())
+    size = np.where(seen, table.weight, 2.0)
+    squares = np.where(seen, table.gap**2 - table.accuracy * (1 - table.accuracy) / (size - 1), 0.0)
+    total = table.weight.sum()
+    return np.asarray((table.weight * squares).sum(axis=-1) / total if total > 0 else np.nan)
 
 
-def debiased_rmsce(pairs: Pairs, binning: Binning) -> float:
+def debiased_rmsce(table: BinTable, weights: Floats | None = None) -> Floats:
     """Root of the debiased square, 0 where that is negative."""
-    return float(np.sqrt(np.maximum(debiased_square(pairs, binning), 0.0)))
+    return np.asarray(np.sqrt(np.maximum(debiased_square(table, weights), 0.0)))
 
 
 def debiased_calibration_error(
@@ -106,4 +105,5 @@ def debiased_calibration_error(
     check_choice(norm, ("l2", "l2_squared"), option="norm")
     pairs = read_pairs(labels, probs, view=view, weights=weights)
     how = Binning(n_bins=n_bins, strategy=binning, edges=edges)
-    return debiased_rmsce(pairs, how) if norm == "l2" else debiased_square(pairs, how)
+    table = bin_table(pairs.forecast, pairs.outcome, how, weights=pairs.weights)
+    return float((debiased_rmsce if norm == "l2" else debiased_square)(table, pairs.weights))

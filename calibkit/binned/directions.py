@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibkit._numerics import Floats
-from calibkit.binning import Binning, bin_table
-from calibkit.pairs import Pairs, PairView, read_pairs
+from calibkit.binning import Binning, BinTable, bin_table
+from calibkit.pairs import PairView, read_pairs
 
 
-def over_confidence(pairs: Pairs, binning: Binning) -> float:
-    """Sum of the gaps of bins whose forecasts are too high."""
-    return _total(np.maximum(_gaps(pairs, binning), 0.0))
+def over_confidence(table: BinTable, _weights: Floats | None = None) -> Floats:
+    """Sum of the gaps of bins whose forecasts are too high, (...) of a table (..., b)."""
+    return _total(table.confidence_sum - table.outcome_sum, table)
 
 
-def under_confidence(pairs: Pairs, binning: Binning) -> float:
-    """Sum of the gaps of bins whose forecasts are too low."""
-    return _total(np.maximum(-_gaps(pairs, binning), 0.0))
+def under_confidence(table: BinTable, _weights: Floats | None = None) -> Floats:
+    """Sum of the gaps of bins whose forecasts are too low, (...) of a table (..., b)."""
+    return _total(table.outcome_sum - table.confidence_sum, table)
 
 
 def over_confidence_error(
@@ -78,7 +78,7 @@ def over_confidence_error(
     0.325
     """
     how = Binning(n_bins=n_bins, strategy=binning, edges=edges)
-    return over_confidence(read_pairs(labels, probs, view=view, weights=weights), how)
+    return float(over_confidence(_table(labels, probs, how, view, weights)))
 
 
 def under_confidence_error(
@@ -128,16 +128,17 @@ def under_confidence_error(
     0.325
     """
     how = Binning(n_bins=n_bins, strategy=binning, edges=edges)
-    return under_confidence(read_pairs(labels, probs, view=view, weights=weights), how)
+    return float(under_confidence(_table(labels, probs, how, view, weights)))
 
 
-def _gaps(pairs: Pairs, binning: Binning) -> Floats:
-    """Share of the rows times gap, of each bin; none without rows."""
-    table = bin_table(pairs.forecast, pairs.outcome, binning, weights=pairs.weights)
-    if len(pairs) == 0:
-        return np.empty(0)
-    return np.asarray((table.confidence_sum - table.outcome_sum) / table.weight.sum())
+def _total(gaps: Floats, table: BinTable) -> Floats:
+    """Sum of what is positive of weight times gap, over the weight of all rows; NaN without rows."""
+    weight = table.weight.sum()
+    return np.asarray(np.maximum(gaps, 0.0).sum(axis=-1) / weight if weight > 0 else np.nan)
 
 
-def _total(parts: Floats) -> float:
-    return float(parts.sum()) if len(parts) else float("nan")
+def _table(
+    labels: ArrayLike, probs: ArrayLike, binning: Binning, view: PairView | None, weights: ArrayLike | None
+) -> BinTable:
+    pairs = read_pairs(labels, probs, view=view, weights=weights)
+    return bin_table(pairs.forecast, pairs.outcome, binning, weights=pairs.weights)

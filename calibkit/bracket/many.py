@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from calibkit._numerics import Floats
 from calibkit.binning import BinTable
 from calibkit.bracket.parts import Parts, parts_of
+from calibkit.class_tables import ClassTables, stacked
+
+_PIECES = ("gap", "error", "null_size", "filled")
 
 
 def many_pairs_parts(tables: Sequence[BinTable], *, pairs_per_row: int) -> Parts:
@@ -39,16 +43,25 @@ def many_pairs_parts(tables: Sequence[BinTable], *, pairs_per_row: int) -> Parts
     >>> round(float(parts.theta), 3), round(float(parts.se), 4)
     (0.05, 0.0401)
     """
-    each, k = [parts_of(table) for table in tables], len(tables)
-    gap, error, null_size = (
-        np.concatenate([getattr(parts, name) for parts in each], axis=-1) / k for name in ("gap", "error", "null_size")
-    )
-    between = np.mean([parts.se**2 - (parts.error**2).sum(axis=-1) for parts in each], axis=0)
+    k = len(tables)
+    each = [parts_of(table) for table in stacked(tables)]
+    if isinstance(tables, ClassTables):
+        joined = {name: getattr(each[0], name).reshape(-1) for name in _PIECES}
+        between = np.mean(_between(each[0]))
+    else:
+        joined = {name: np.concatenate([getattr(parts, name) for parts in each], axis=-1) for name in _PIECES}
+        between = np.mean([_between(parts) for parts in each], axis=0)
+    gap, error, null_size = (joined[name] / k for name in ("gap", "error", "null_size"))
     return Parts(
         gap=gap,
         error=error,
         null_size=null_size,
         theta=np.abs(gap).sum(axis=-1),
         se=np.sqrt(2 * (error**2).sum(axis=-1) + pairs_per_row * np.maximum(between, 0.0)),
-        filled=np.concatenate([parts.filled for parts in each], axis=-1),
+        filled=joined["filled"],
     )
+
+
+def _between(parts: Parts) -> Floats:
+    """What varies between rows whatever their outcomes."""
+    return np.asarray(parts.se**2 - (parts.error**2).sum(axis=-1))

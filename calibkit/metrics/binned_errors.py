@@ -8,7 +8,7 @@ from calibkit.binned import (
     sweep_calibration_error,
     under_confidence_error,
 )
-from calibkit.binned.by_class import classwise_error, conditional_error
+from calibkit.binned.by_class import classwise_error, conditional_error, mean_of_classes
 from calibkit.binned.debiased import debiased_rmsce
 from calibkit.binned.directions import over_confidence, under_confidence
 from calibkit.binned.sweep import sweep_error
@@ -20,8 +20,7 @@ BINNED = (
         title="over-confident part",
         function=over_confidence_error,
         kind="binned",
-        kernel=over_confidence,
-        takes_binning=True,
+        table_kernel=over_confidence,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Gaps of the bins whose confidence is above their accuracy.",
@@ -34,8 +33,7 @@ BINNED = (
         title="under-confident part",
         function=under_confidence_error,
         kind="binned",
-        kernel=under_confidence,
-        takes_binning=True,
+        table_kernel=under_confidence,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Gaps of the bins whose confidence is below their accuracy.",
@@ -48,8 +46,7 @@ BINNED = (
         title="debiased RMSCE",
         function=debiased_calibration_error,
         kind="binned",
-        kernel=debiased_rmsce,
-        takes_binning=True,
+        table_kernel=debiased_rmsce,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Root mean square gap of the bins, less what noise in their accuracies adds to it.",
@@ -73,6 +70,7 @@ BINNED = (
         title="classwise ECE",
         function=classwise_calibration_error,
         kind="binned",
+        class_kernel=mean_of_classes,
         whole_kernel=classwise_error,
         takes_binning=True,
         another_pass=True,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from calibkit._numerics import Floats
 from calibkit.bracket import Chance
 from calibkit.calibration_error import Norm
 from calibkit.pairs import PairView
@@ -57,16 +58,20 @@ class Metric:
         Title and reading in view positive, where they differ.
     kernel : callable or None
         ``kernel(pairs) -> float``: the metric is computed on request, from one forecast and one outcome a row.
+    table_kernel : callable or None
+        ``table_kernel(table, weights) -> (...)``: the same from the bin table of these pairs, which the pass holds, and
+        their weights; of tables (..., b) at once.
+    class_kernel : callable or None
+        ``class_kernel(tables) -> float``: the same from a bin table for each class, where the pass gave them.
     takes_binning : bool
-        Whether the kernel is one of bins, ``kernel(pairs, binning)`` or ``whole_kernel(predictions, scores, binning)``:
-        those of the evaluation.
+        Whether the whole_kernel is one of bins, ``whole_kernel(predictions, scores, binning)``.
     pair_view : {"top-label", "positive"} or None
         Which pairs the kernel takes; None: those of the evaluation's view.
     whole_kernel : callable or None
         ``whole_kernel(predictions, scores) -> float``: the same for a metric that pairs cannot give, with the row
         scores of the one pass.
     another_pass : bool
-        Whether its whole_kernel reads the array once more.
+        Whether its whole_kernel reads the array once more; it is not called where a class_kernel serves.
     by_chance : bool
         Whether chance alone makes it larger than its best value: it is shown beside what a calibrated model with these
         forecasts would show.
@@ -88,6 +93,8 @@ class Metric:
     positive_title: str | None = None
     positive_reading: str | None = None
     kernel: Callable[..., float] | None = None
+    table_kernel: Callable[..., Floats] | None = None
+    class_kernel: Callable[..., float] | None = None
     takes_binning: bool = False
     pair_view: PairView | None = None
     whole_kernel: Callable[..., float] | None = None
@@ -99,4 +106,4 @@ class Metric:
     @property
     def on_request(self) -> bool:
         """Whether an evaluation holds it only when all metrics are asked for."""
-        return self.kernel is not None or self.whole_kernel is not None
+        return any(kernel is not None for kernel in (self.kernel, self.table_kernel, self.whole_kernel))
