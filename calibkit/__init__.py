@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         ShapeError,
     )
     from calibkit.evaluation import Evaluation, evaluate
-    from calibkit.files import inspect, load, save
+    from calibkit.files import inspect, load, save, scan
     from calibkit.goodness_of_fit import (
         CoxCalibration,
         TestResult,
@@ -164,6 +164,7 @@ _ROOM_OF = {
     "reliability_curve": "calibration_error",
     "reliability_figure": "plots",
     "save": "files",
+    "scan": "files",
     "save_figure": "plots",
     "smooth_calibration_by_chance": "smooth_calibration",
     "smooth_calibration_error": "smooth_calibration",
@@ -177,6 +178,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # data
     "Predictions",
     "load",
+    "scan",
     "save",
     "inspect",
     # judgement

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 class Predictions:
     """What a classifier said about n labelled rows, and what its numbers mean.
 
-    Made by a constructor that names the meaning, for an array alone cannot tell it; nothing is guessed:
+    Made by a constructor that names the meaning, for an array alone cannot tell it:
 
     =================  ================================================  ==========================================
     constructor        the forecast is                                   choose it for
@@ -61,6 +61,8 @@ class Predictions:
         How they were made; anything JSON can hold.
     notes : tuple of str
         What the opt-ins did, with counts.
+    first_row : int
+        Number of the first row in the file that a block was read from: complaints count from it.
 
     Notes
     -----
@@ -72,10 +74,9 @@ class Predictions:
       nothing). Numbers that cannot be, such as a probability of 1.2, are an error all the same.
     - ``label_base=1``: labels count from 1. ``ignore_index=-100``: rows with this label are left out.
 
-    Shapes, labels and all 1-D values are checked at once. The (n, k) values are read and checked by the first pass
-    that scores them, unless rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its
-    own. Native arrays are kept as read-only views, memory maps included: do not change them afterwards.
-    Two Predictions are equal when all but their notes are.
+    Shapes, labels and all 1-D values are checked at once, (n, k) values by the first pass that scores them, unless
+    rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Native arrays are kept
+    as read-only views, memory maps included: do not change them. Equality leaves `notes` and `first_row` aside.
     """
 
     kind: Kind
@@ -94,6 +95,7 @@ class Predictions:
     name: str | None = None
     provenance: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    first_row: int = 0
 
     @classmethod
     def from_logits(
@@ -378,7 +380,7 @@ class Predictions:
         }
         if self.ids is not None:
             check_unique(cut["ids"], "ids", Source(name=self.name))
-        return replace(self, **cut)
+        return replace(self, first_row=0, **cut)
 
     def with_name(self, name: str | None) -> "Predictions":
         """The same predictions under another name."""
@@ -390,7 +392,7 @@ class Predictions:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Predictions):
             return NotImplemented
-        names = (one.name for one in fields(self) if one.name != "notes")
+        names = (one.name for one in fields(self) if one.name not in ("notes", "first_row"))
         return all(same(getattr(self, name), getattr(other, name)) for name in names)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from calibkit._checks.arrays import (
     check_forecast_shape,
     check_rows,
     check_vector,
+    counting_from,
     float_values,
     read_column,
     refuse_missing,
@@ -19,6 +20,7 @@ from calibkit._checks.columns import (
     check_row_index,
     check_unique,
     check_weights,
+    refuse_zero_weights,
 )
 from calibkit._checks.labels import check_class_names, ignored_rows, label_codes
 from calibkit._checks.matrices import check_matrix, row_blocks, unusable_rows
@@ -82,6 +84,7 @@ __all__ = [
     "check_unit_interval",
     "check_vector",
     "check_weights",
+    "counting_from",
     "fits_cells",
     "float_values",
     "ignored_rows",
@@ -92,6 +95,7 @@ __all__ = [
     "read_column",
     "refuse_missing",
     "refuse_zero_sum",
+    "refuse_zero_weights",
     "row_blocks",
     "unusable_rows",
 ]

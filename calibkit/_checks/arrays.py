@@ -1,7 +1,9 @@
 """Array-likes to canonical arrays: native, real, of the right shape, never copied without need. Floor 0."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,14 +16,30 @@ BoolArray = NDArray[np.bool_]
 
 _EXACT = 2**53  # beyond it float64 does not hold every whole number
 _FLOATS = (np.float16, np.float32, np.float64)
+_FIRST_ROW: ContextVar[int | None] = ContextVar("first_row", default=None)
+
+
+@contextmanager
+def counting_from(first_row: int) -> Iterator[None]:
+    """Let complaints count rows from this number, and judge them as a part: those of one block of a larger file."""
+    token = _FIRST_ROW.set(first_row)
+    try:
+        yield
+    finally:
+        _FIRST_ROW.reset(token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where values come from: a name, and the original number of each row if some were left out."""
+    """Where values come from: a name, the original number of each row if some were left out, and of the first.
+
+    Rows that are part of a larger file are not judged by what is true of a whole one.
+    """
 
     name: str | None = None
     rows: NDArray[np.intp] | None = None
+    first_row: int = field(default_factory=lambda: _FIRST_ROW.get() or 0)
+    is_part: bool = field(default_factory=lambda: _FIRST_ROW.get() is not None)
 
     def of(self, array_name: str) -> str:
         """Name an array: ``preds.npz: probs``."""
@@ -29,7 +47,7 @@ class Source:
 
     def row(self, index: int) -> int:
         """Number of a row as the user counts it, from 0."""
-        return int(index if self.rows is None else self.rows[index])
+        return self.first_row + int(index if self.rows is None else self.rows[index])
 
     def at(self, array_name: str, index: int, column: int | None = None) -> str:
         """Name a row, and a class: ``preds.npz: probs row 17, class 2``."""

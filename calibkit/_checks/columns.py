@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,14 @@ def check_weights(column: Column, source: Source) -> NDArray[np.float64]:
     low, high = _WEIGHTS
     extreme = (weights > 0) & ((weights < low) | (weights > high))
     _refuse_weights(column, extreme, source, f"weights from {low:g} to {high:g}; divide them by their mean")
-    if len(weights) and not weights.any():
-        raise DataError(f"{source.of(column.array_name)}: all {len(weights):,} weights are 0; no row would count.")
+    if len(weights) and not weights.any() and not source.is_part:
+        refuse_zero_weights(column.array_name, len(weights), source)
     return weights
+
+
+def refuse_zero_weights(array_name: str, n_rows: int, source: Source) -> NoReturn:
+    """Raise for rows of which none counts."""
+    raise DataError(f"{source.of(array_name)}: all {n_rows:,} weights are 0; no row would count.")
 
 
 def check_counts(weights: NDArray[np.float64] | None, *, what: str, other: str) -> None:

@@ -36,7 +36,7 @@ def bad_values(
     ``row``, ``column`` and ``value`` are those of the first bad value (for a row sum: the worst row, no column,
     the sum); ``count`` rows of ``n_rows`` have the problem. ``row_values``, the bad row, sharpens the hint.
     """
-    where = Source(name=name).at(array_name, row, column)
+    where = Source(name=name, first_row=0).at(array_name, row, column)
     rows = some_of(count, n_rows)
     if problem in ("nan", "inf"):
         softmax = ", for which softmax is undefined" if kind == "logits" and value == np.inf else ""

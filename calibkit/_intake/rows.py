@@ -73,6 +73,7 @@ class Intake:
             "name": self.source.name,
             "provenance": check_provenance(provenance),
             "notes": (*self.notes, *notes),
+            "first_row": self.source.first_row,
         }
 
     def _codes(
@@ -137,7 +138,7 @@ def read_rows(
     source = Source(name=check_name(name))
     given = {key: values for key, values in arrays.items() if values is not None or key not in _PASSENGERS}
     columns = {key: read_column(values, key, source) for key, values in given.items()}
-    _check_shapes(columns, source)
+    check_shapes(columns, source)
     for key in (key for key in _FLOATS if key in columns):
         columns[key] = replace(columns[key], values=float_values(columns[key], source))
     notes = []
@@ -154,7 +155,7 @@ def read_rows(
     return _cut(Intake(columns=columns, source=source, notes=tuple(notes)), keep)
 
 
-def _check_shapes(columns: Mapping[str, Column], source: Source) -> None:
+def check_shapes(columns: Mapping[str, Column], source: Source) -> None:
     """Raise for the first array whose shape does not fit; forecasts first, for their hints say most."""
     reference = next(iter(columns))
     n_rows = len(columns[reference].values)

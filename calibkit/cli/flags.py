@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 KEYWORDS = (
-    "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|labels_file|max_bytes|split|overwrite|"
+    "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|dtype|labels_file|max_bytes|split|overwrite|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
     "confidence_level|rng|seeds|seed|threads|reference|method|loss|penalty|bias_penalty|maps|n_folds|smoothing|data|"
     "noise|epochs|hidden|criterion|device|model|divide_by|batch_size|resume|precision|accumulate|clip_norm|ema|"

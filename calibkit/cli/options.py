@@ -49,6 +49,11 @@ READING = (
     click.option("--label-base", type=int, metavar="INT", help="The smallest label, 1 for 1-based labels."),
     click.option("--ignore-index", type=int, metavar="INT", help="Leave out rows with this label, e.g. -100."),
     click.option("--log-probs", is_flag=True, default=None, help="The probabilities are given as logarithms."),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float16", "float32", "float64"]),
+        help="Type of the forecasts before they were printed as CSV or JSON lines.",
+    ),
     click.option("--binary", is_flag=True, default=None, help="A single column holds P(y = 1)."),
     click.option("--max-bytes", type=int, metavar="INT", help="Refuse files that unpack to more."),
     click.option(
@@ -76,6 +81,7 @@ READING_NAMES = (
     "label_base",
     "ignore_index",
     "log_probs",
+    "dtype",
     "binary",
     "max_bytes",
     "class_names",

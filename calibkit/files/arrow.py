@@ -1,13 +1,14 @@
 """Arrow tables: Parquet, Arrow IPC and Feather, batch by batch, every batch validated. Floor 2."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from calibkit.errors import InputFormatError, MissingExtraError
-from calibkit.files.contents import AnyArray, Contents, Entry, Shape, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Shape, Wanted, shown
 from calibkit.files.source import Source
+from calibkit.files.stepping import joined
 
 INSTALL = 'pip install "calibkit[arrow]"'
 BATCH_ROWS = 1 << 16
@@ -34,20 +35,26 @@ def parquet_contents(source: Source) -> Contents:
     file = parquet.ParquetFile(source.file, page_checksum_verification=True)
     n_rows, schema = file.metadata.num_rows, file.schema_arrow
 
-    def read(wanted: Wanted) -> dict[str, AnyArray]:
+    def stream(wanted: Wanted, block_rows: int, _: Look | None = None) -> Batches:
         """Read the columns that are wanted, if the rows that the footer declares are within the limit."""
         # The footer's number of values in each column would say more, but a hostile footer makes pyarrow abort the
         # process when it is asked (ColumnChunkMetaData throws through Cython). Rows of lists come in small batches.
         source.check_bytes(n_rows * len(wanted) * NUMBER_BYTES, what=", ".join([*wanted][:3]))
         lists = any(_inner_shape(schema.field(name).type) for name in wanted)
-        rows = LIST_BATCH_ROWS if lists else BATCH_ROWS
-        values = _columns(source, file.iter_batches(batch_size=rows, columns=[*wanted]), wanted)
-        if any(len(array) != n_rows for array in values.values()):
+        rows = min(block_rows, LIST_BATCH_ROWS if lists else BATCH_ROWS)
+        found = 0
+        for arrays in _batches(source, file.iter_batches(batch_size=rows, columns=[*wanted]), wanted):
+            found += len(next(iter(arrays.values())))
+            yield arrays
+        if found != n_rows:
             raise InputFormatError(f"{source.shown}: the footer declares {n_rows:,} rows, the columns have others")
-        return values
+
+    def read(wanted: Wanted) -> dict[str, AnyArray]:
+        """Read the columns that are wanted."""
+        return _joined(stream(wanted, BATCH_ROWS), wanted)
 
     entries = _entries(schema, n_rows)
-    return Contents(format="parquet", entries=entries, read=read, table=True)
+    return Contents(format="parquet", entries=entries, read=read, stream=stream, table=True)
 
 
 def ipc_contents(source: Source) -> Contents:
@@ -59,15 +66,19 @@ def ipc_contents(source: Source) -> Contents:
     with open_reader(pyarrow.PythonFile(source.file, mode="r")) as reader:
         schema = reader.schema
 
-    def read(wanted: Wanted) -> dict[str, AnyArray]:
-        """Read the columns that are wanted."""
+    def stream(wanted: Wanted, block_rows: int, _: Look | None = None) -> Batches:  # noqa: ARG001 - batches as written
+        """Read the columns that are wanted, in the batches in which they were written."""
         source.file.seek(0)
         fields = [number for number, name in enumerate(schema.names) if name in wanted]
         options = ipc.IpcReadOptions(included_fields=fields)
         with open_reader(pyarrow.PythonFile(source.file, mode="r"), options=options) as reader:
-            return _columns(source, _record_batches(reader), wanted)
+            yield from _batches(source, _record_batches(reader), wanted)
 
-    return Contents(format="arrow", entries=_entries(schema, None), read=read, table=True)
+    def read(wanted: Wanted) -> dict[str, AnyArray]:
+        """Read the columns that are wanted."""
+        return _joined(stream(wanted, BATCH_ROWS), wanted)
+
+    return Contents(format="arrow", entries=_entries(schema, None), read=read, stream=stream, table=True)
 
 
 def _record_batches(reader: Any) -> Iterator[Any]:
@@ -99,30 +110,29 @@ def _type_name(kind: Any) -> str:
     return str(kind.value_type) if _inner_shape(kind) else str(kind)
 
 
-def _columns(source: Source, batches: Iterable[Any], wanted: Wanted) -> dict[str, AnyArray]:
-    """Read batches into one array a column, refusing more bytes than the limit as they come."""
-    pieces: dict[str, list[AnyArray]] = {name: [] for name in wanted}
+def _batches(source: Source, batches: Iterable[Any], wanted: Wanted) -> Batches:
+    """Batches as one array a column, each validated, refusing more bytes than the limit as they come."""
+    shapes: dict[str, tuple[int, ...]] = {}
     n_rows = n_bytes = 0
     for batch in batches:
         batch.validate(full=True)
-        for name, parts in pieces.items():
-            parts.append(_array(source, batch.column(name), name, n_rows))
-            n_bytes += parts[-1].nbytes
+        arrays = {name: _array(source, batch.column(name), name, n_rows) for name in wanted}
+        n_bytes += sum(array.nbytes for array in arrays.values())
         n_rows += batch.num_rows
         source.check_bytes(n_bytes, what="the table")
-    return {name: _joined(source, name, parts) for name, parts in pieces.items()}
+        for name, array in arrays.items():
+            if len(array) and shapes.setdefault(name, array.shape[1:]) != array.shape[1:]:
+                raise InputFormatError(f"{source.shown}:{shown(name)}: the lists are not all of one length")
+        yield arrays
 
 
-def _joined(source: Source, name: str, parts: list[AnyArray]) -> AnyArray:
-    """One array of the parts of a column."""
-    filled = [part for part in parts if len(part)] or parts[:1]
-    if not filled:
-        return np.empty(0)
-    if len({part.shape[1:] for part in filled}) > 1:
-        raise InputFormatError(f"{source.shown}:{shown(name)}: the lists are not all of one length")
-    masked = any(isinstance(part, np.ma.MaskedArray) for part in filled)
-    join: Callable[[list[AnyArray]], AnyArray] = np.ma.concatenate if masked else np.concatenate
-    return join(filled)
+def _joined(batches: Batches, wanted: Wanted) -> dict[str, AnyArray]:
+    """One array a column of all batches."""
+    pieces: dict[str, list[AnyArray]] = {name: [] for name in wanted}
+    for arrays in batches:
+        for name, array in arrays.items():
+            pieces[name].append(array)
+    return {name: joined(parts) for name, parts in pieces.items()}
 
 
 def _array(source: Source, column: Any, name: str, first_row: int) -> AnyArray:

@@ -1,7 +1,7 @@
 """What every format is turned into: named arrays, known by shape and type before any value is read. Floor 2."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ Shape = tuple[int | None, ...]
 Need = Literal["number", "class", "key"]  # key: whole numbers or text, exactly as they stand; class: also 1.0
 Wanted = Mapping[str, Need]
 Read = Callable[[Wanted], dict[str, AnyArray]]
+Batches = Iterator[dict[str, AnyArray]]
+Look = Callable[[dict[str, AnyArray]], None]
+Stream = Callable[[Wanted, int, Look | None], Batches]
 
 SHOWN_LENGTH = 200
 SHOWN_ENTRIES = 12
@@ -52,14 +55,17 @@ class Entry:
 class Contents:
     """A file that is open: its entries, and a way to read some of them.
 
-    ``read`` takes the names that are wanted, each with what its values must be, and reads them in one pass. ``sole``
-    is the other name of the one array of a file that holds no names. ``printed`` says that numbers are decimal text,
-    ``header`` is what calibkit wrote beside the arrays.
+    ``read`` takes the names that are wanted, each with what its values must be, and reads them in one pass.
+    ``stream`` reads them in order, about so many rows at a time, in the types that ``read`` gives; of printed numbers
+    it shows the batches of a first pass to its last argument, if there is one. ``sole`` is the other name of the one
+    array of a file that holds no names. ``printed`` says that numbers are decimal text, ``header`` is what calibkit
+    wrote beside the arrays.
     """
 
     format: str
     entries: tuple[Entry, ...]
     read: Read
+    stream: Stream
     sole: str | None = None
     table: bool = False
     printed: bool = False

@@ -1,5 +1,7 @@
 """How many digits were printed, and so how far a printed row of probabilities may be from summing to 1. Floor 2."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,48 +42,53 @@ def printed_tolerance(probs: Floats, *, logarithms: bool = False) -> float:
     >>> printed_tolerance(np.array([[0.123, 0.345, 0.531], [0.5, 0.25, 0.25]]))
     0.0015
     """
-    k = 1 if logarithms else probs.shape[1]
-    with np.errstate(all="ignore"):  # values that are no probabilities are judged later
-        decimals, significant = _decimals(probs), _significant(probs)
-        epsilon = _epsilon(probs, significant)
-    tolerance = sum_slack(probs.shape[1], epsilon)
-    if decimals <= MOST_DECIMALS:
-        tolerance = max(tolerance, 0.5 * k * 10.0**-decimals)
-    if significant <= MOST_DIGITS and significant < decimals and not logarithms:
-        tolerance = max(tolerance, 5 * 10.0**-significant)
-    return float(tolerance)
+    digits = PrintedDigits()
+    digits.add(probs)
+    return digits.tolerance(probs.shape[1], logarithms=logarithms)
 
 
-def _epsilon(values: Floats, significant: int) -> float:
-    """Epsilon of the shortest type that the values can have had before they were printed."""
-    for kind in (np.float16, np.float32):
-        if np.array_equal(values, values.astype(kind)):
-            return float(np.finfo(kind).eps)
-    return float(np.finfo(np.float32 if significant <= SINGLE else np.float64).eps)
+class PrintedDigits:
+    """How many decimals and significant digits hold all values that were added."""
 
+    def __init__(self) -> None:
+        self.decimals, self.significant = 0, 1
+        self.short: dict[type[np.floating[Any]], bool] = {np.float16: True, np.float32: True}
 
-def _decimals(values: Floats) -> int:
-    """Fewest decimals that hold every value; 16 if 15 do not."""
-    decimals = 0
-    for start in range(0, len(values), BLOCK_ROWS):
-        block = values[start : start + BLOCK_ROWS]
-        while decimals <= MOST_DECIMALS and not np.array_equal(np.round(block, decimals), block):
-            decimals += 1
-    return decimals
+    def add(self, values: Floats) -> None:
+        """Look at more values, of shape (n, k) or (n,)."""
+        with np.errstate(all="ignore"):  # values that are no probabilities are judged later
+            for start in range(0, len(values), BLOCK_ROWS):
+                self._add(values[start : start + BLOCK_ROWS])
 
+    def tolerance(self, n_classes: int, *, logarithms: bool) -> float:
+        """Accepted deviation of a row sum, as `printed_tolerance` says it."""
+        k = 1 if logarithms else n_classes
+        tolerance = sum_slack(n_classes, self._epsilon())
+        if self.decimals <= MOST_DECIMALS:
+            tolerance = max(tolerance, 0.5 * k * 10.0**-self.decimals)
+        if self.significant <= MOST_DIGITS and self.significant < self.decimals and not logarithms:
+            tolerance = max(tolerance, 5 * 10.0**-self.significant)
+        return float(tolerance)
 
-def _significant(values: Floats) -> int:
-    """Fewest significant digits that hold every value; 15 if 14 do not."""
-    digits = 1
-    for start in range(0, len(values), BLOCK_ROWS):
-        if digits > MOST_DIGITS:
-            break
-        block = values[start : start + BLOCK_ROWS]
+    def _add(self, block: Floats) -> None:
+        """Raise the counts until they hold the values of a block."""
+        for kind in [kind for kind, short in self.short.items() if short]:
+            self.short[kind] = np.array_equal(block, block.astype(kind))
+        while self.decimals <= MOST_DECIMALS and not np.array_equal(np.round(block, self.decimals), block):
+            self.decimals += 1
+        if self.significant > MOST_DIGITS:
+            return
         block = np.abs(block[np.isfinite(block) & (block != 0)])
         exponent = np.floor(np.log10(block))
-        while digits <= MOST_DIGITS and not _holds(block, digits - 1 - exponent):
-            digits += 1
-    return digits
+        while self.significant <= MOST_DIGITS and not _holds(block, self.significant - 1 - exponent):
+            self.significant += 1
+
+    def _epsilon(self) -> float:
+        """Epsilon of the shortest type that the values can have had before they were printed."""
+        for kind, short in self.short.items():
+            if short:
+                return float(np.finfo(kind).eps)
+        return float(np.finfo(np.float32 if self.significant <= SINGLE else np.float64).eps)
 
 
 def _holds(values: Floats, shift: Floats) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 
 from calibkit.errors import InputFormatError
 from calibkit.files.arrow import ipc_contents, parquet_contents
-from calibkit.files.contents import AnyArray, Contents, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Look, Wanted, shown
 from calibkit.files.jsonl import jsonl_contents
 from calibkit.files.npz import npy_contents, npz_contents
 from calibkit.files.pytorch import pytorch_contents
@@ -45,14 +45,17 @@ FOREIGN = {
 
 
 @contextmanager
-def open_contents(path: AnyPath, *, max_bytes: int | None = None) -> Iterator[tuple[Source, Contents]]:
+def open_contents(
+    path: AnyPath, *, max_bytes: int | None = None, by_block: bool = False
+) -> Iterator[tuple[Source, Contents]]:
     """Open a file of any format; whatever its reader raises becomes an error that names the file."""
-    with open_source(path, max_bytes=max_bytes) as source:
+    with open_source(path, max_bytes=max_bytes, by_block=by_block) as source:
         name = format_of(source)
         with naming_causes(source, name):
             contents = OPENERS[name](source)
         _check_names(source, contents)
-        yield source, replace(contents, read=partial(_read, source, contents))
+        read, stream = partial(_read, source, contents), partial(_stream, source, contents)
+        yield source, replace(contents, read=read, stream=stream)
 
 
 def format_of(source: Source) -> str:
@@ -88,6 +91,12 @@ def _read(source: Source, contents: Contents, wanted: Wanted) -> dict[str, AnyAr
     """Read, naming the cause of whatever goes wrong."""
     with naming_causes(source, contents.format):
         return contents.read(wanted)
+
+
+def _stream(source: Source, contents: Contents, wanted: Wanted, block_rows: int, look: Look | None) -> Batches:
+    """Read batch by batch, naming the cause of whatever goes wrong."""
+    with naming_causes(source, contents.format):
+        yield from contents.stream(wanted, block_rows, look)
 
 
 def _begun(source: Source, start: bytes, told: str | None) -> str:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from calibkit.errors import CalibkitError
+from calibkit.files.building import asked
 from calibkit.files.contents import Contents, Entry, folded, shown
 from calibkit.files.formats import open_contents
-from calibkit.files.loading import asked
 from calibkit.files.names import FORECASTS, NEEDS, Found, Question, Reading, choose, splits
 from calibkit.files.source import AnyPath, Source
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from calibkit.errors import InputFormatError, LimitError
-from calibkit.files.contents import AnyArray, Contents, Entry, Need, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Need, Wanted, shown
 from calibkit.files.source import Source
 from calibkit.files.strict_json import strict_json
 
@@ -27,14 +27,31 @@ def jsonl_contents(source: Source) -> Contents:
     def read(wanted: Wanted) -> dict[str, AnyArray]:
         """Read the keys that are wanted from every line."""
         source.check_bytes(source.size, what="the text")
-        columns = {name: _Column(source, name, need) for name, need in wanted.items()}
-        for line, values in _objects(source):
-            for column in columns.values():
-                column.append(line, values)
-        return {name: column.finished() for name, column in columns.items()}
+        return next(_blocks(source, wanted, None))
+
+    def stream(wanted: Wanted, block_rows: int, look: Look | None) -> Batches:
+        """Read the keys that are wanted from so many lines at a time."""
+        source.check_bytes(source.size, what="the text")
+        if look is not None:
+            for block in _blocks(source, wanted, block_rows):
+                look(block)
+        yield from _blocks(source, wanted, block_rows)
 
     entries = tuple(_entry(name, value) for name, value in first[1].items())
-    return Contents(format="jsonl", entries=entries, read=read, table=True, printed=True)
+    return Contents(format="jsonl", entries=entries, read=read, stream=stream, table=True, printed=True)
+
+
+def _blocks(source: Source, wanted: Wanted, block_rows: int | None) -> Batches:
+    """Columns of so many lines at a time, the last of them fewer; None: of all lines at once."""
+    columns = {name: _Column(source, name, need) for name, need in wanted.items()}
+    n_rows = 0
+    for n_rows, (line, values) in enumerate(_objects(source), start=1):
+        for column in columns.values():
+            column.append(line, values)
+        if block_rows and n_rows % block_rows == 0:
+            yield {name: column.taken() for name, column in columns.items()}
+    if not block_rows or n_rows % block_rows:
+        yield {name: column.taken() for name, column in columns.items()}
 
 
 def _entry(name: str, value: object) -> Entry:
@@ -96,8 +113,14 @@ class _Column:
             self._refuse(line, f"is {kind}, not a number")
         self.scalars.append(value)
 
-    def finished(self) -> AnyArray:
-        """All values as one array."""
+    def taken(self) -> AnyArray:
+        """The values so far as one array; those that follow begin a new one."""
+        values = self._finished()
+        self.numbers, self.scalars, self.lines = array("d"), [], array("q")
+        return values
+
+    def _finished(self) -> AnyArray:
+        """The values so far as one array."""
         if self.width is not None:
             values = np.frombuffer(self.numbers, dtype=np.float64).reshape(-1, self.width)
         else:

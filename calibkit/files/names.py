@@ -54,12 +54,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a user asks of a file: names for roles, a split, what the labels count from, labels elsewhere."""
+    """What a user asks of a file: names for roles, a split, what labels count from, labels elsewhere, a float type."""
 
     keys: Mapping[Role, Key]
     split: str | None = None
     label_base: int = 0
     labels_elsewhere: bool = False
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,19 +3,20 @@
 import math
 import warnings
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from calibkit.errors import InputFormatError, LimitError
-from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, shown
 from calibkit.files.header import HEADER_KEY, parsed_header
 from calibkit.files.source import Source
+from calibkit.files.stepping import StoredRows, fill, in_step, read_rows, rows_at, rows_of
 
 # Deflate cannot do better than 1032 to 1: a member that claims more is lying about one of its two sizes.
 DEFLATE_RATIO = 1032
-CHUNK = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,44 +46,93 @@ def npy_contents(source: Source) -> Contents:
         values = _values(source.file, layout, available=source.size - layout.offset, where=source.shown)
         return dict.fromkeys(wanted, values)
 
-    return Contents(format="npy", entries=(entry,), read=read, sole="array")
+    def stream(wanted: Wanted, block_rows: int, _: Look | None) -> Batches:
+        """Read the array block by block."""
+        source.check_bytes(layout.n_bytes, what="the array")
+        _check_layout(layout, available=source.size - layout.offset, where=source.shown)
+        offset, shape, dtype, fortran = layout.offset, layout.shape, layout.dtype, layout.fortran
+        rows = rows_at(source.file, offset, shape, dtype, fortran=fortran, where=source.shown)
+        return in_step(dict.fromkeys(wanted, rows), block_rows)
+
+    return Contents(format="npy", entries=(entry,), read=read, stream=stream, sole="array")
 
 
 def npz_contents(source: Source) -> Contents:
     """The arrays of a zip archive of .npy members; other members are not arrays and are left alone."""
     archive = zipfile.ZipFile(source.file)
     members = _members(archive, source)
-    layouts = {}
-    for name, member in members.items():
-        with archive.open(member) as file:
-            layouts[name] = _layout(file, f"{source.shown}:{shown(name)}")
+    arrays = {name: _Member.of(archive, member, f"{source.shown}:{shown(name)}") for name, member in members.items()}
 
-    def read_one(name: str) -> AnyArray:
-        """Read one member to its end, so that its checksum is compared."""
-        where, layout, member = f"{source.shown}:{shown(name)}", layouts[name], members[name]
-        with archive.open(member) as file:
-            file.read(layout.offset)
-            values = _values(file, layout, available=member.file_size - layout.offset, where=where)
-            file.read(1)
-        return values
+    def check_size(wanted: Wanted) -> None:
+        """Refuse what unpacks to too much."""
+        source.check_bytes(sum(arrays[name].layout.n_bytes for name in wanted), what=", ".join(wanted))
 
     def read(wanted: Wanted) -> dict[str, AnyArray]:
         """Read the members that are wanted."""
-        source.check_bytes(sum(layouts[name].n_bytes for name in wanted), what=", ".join(wanted))
-        return {name: read_one(name) for name in wanted}
+        check_size(wanted)
+        return {name: arrays[name].values() for name in wanted}
+
+    def stream(wanted: Wanted, block_rows: int, _: Look | None) -> Batches:
+        """Read the members that are wanted in step, each to its end."""
+        check_size(wanted)
+        with ExitStack() as open_files:
+            yield from in_step({name: arrays[name].rows(open_files) for name in wanted}, block_rows)
 
     header = None
-    if HEADER_KEY in layouts:
-        source.check_bytes(layouts[HEADER_KEY].n_bytes, what=HEADER_KEY)
-        header = parsed_header(read_one(HEADER_KEY), where=source.shown)
+    if HEADER_KEY in arrays:
+        source.check_bytes(arrays[HEADER_KEY].layout.n_bytes, what=HEADER_KEY)
+        header = parsed_header(arrays[HEADER_KEY].values(), where=source.shown)
     if header is not None and len(members) < len(archive.infolist()):
         raise InputFormatError(f"{source.shown}: holds members that calibkit does not write; it is damaged")
     entries = tuple(
-        Entry(name=name, shape=layout.shape, dtype=_dtype_name(layout.dtype))
-        for name, layout in layouts.items()
+        Entry(name=name, shape=array.layout.shape, dtype=_dtype_name(array.layout.dtype))
+        for name, array in arrays.items()
         if header is None or name != HEADER_KEY
     )
-    return Contents(format="npz", entries=entries, read=read, header=header)
+    return Contents(format="npz", entries=entries, read=read, stream=stream, header=header)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """One array of an archive."""
+
+    archive: zipfile.ZipFile
+    member: zipfile.ZipInfo
+    layout: _Layout
+    where: str
+
+    @classmethod
+    def of(cls, archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> "_Member":
+        """A member whose header has been read."""
+        with archive.open(member) as file:
+            return cls(archive=archive, member=member, layout=_layout(file, where), where=where)
+
+    @property
+    def available(self) -> int:
+        """Bytes that follow the header."""
+        return self.member.file_size - self.layout.offset
+
+    def values(self) -> AnyArray:
+        """Read the member to its end, so that its checksum is compared."""
+        with self.archive.open(self.member) as file:
+            file.read(self.layout.offset)
+            values = _values(file, self.layout, available=self.available, where=self.where)
+            file.read(1)
+        return values
+
+    def rows(self, open_files: ExitStack) -> StoredRows:
+        """Rows, unpacked as they are asked for; in Fortran's order no row is complete before the end."""
+        if self.layout.fortran and len(self.layout.shape) == 2:
+            return rows_of(self.values())
+        _check_layout(self.layout, available=self.available, where=self.where)
+        file = open_files.enter_context(self.archive.open(self.member))
+        file.read(self.layout.offset)
+
+        def take(start: int, stop: int) -> AnyArray:
+            """Read the next rows."""
+            return read_rows(file, stop - start, self.layout.shape, self.layout.dtype, where=self.where)
+
+        return StoredRows(n_rows=self.layout.shape[0], take=take, finish=lambda: file.read(1))
 
 
 def _members(archive: zipfile.ZipFile, source: Source) -> dict[str, zipfile.ZipInfo]:
@@ -147,8 +197,8 @@ class _Counted:
         return data
 
 
-def _values(file: IO[bytes] | BinaryIO, layout: _Layout, *, available: int, where: str) -> AnyArray:
-    """Read the values that follow a header, having compared what it claims with what there is."""
+def _check_layout(layout: _Layout, *, available: int, where: str) -> None:
+    """Compare what a header claims with what follows it."""
     dtype = layout.dtype
     if dtype.hasobject:
         raise InputFormatError(
@@ -164,20 +214,15 @@ def _values(file: IO[bytes] | BinaryIO, layout: _Layout, *, available: int, wher
         )
     if layout.n_bytes < available:
         raise InputFormatError(f"{where}: {available - layout.n_bytes:,} bytes follow the array; which is meant?")
+
+
+def _values(file: IO[bytes] | BinaryIO, layout: _Layout, *, available: int, where: str) -> AnyArray:
+    """Read the values that follow a header."""
+    _check_layout(layout, available=available, where=where)
     raw = np.empty(layout.n_bytes, dtype=np.uint8)
-    _fill(file, raw, where=where)
-    flat = raw.view(dtype)
+    fill(file, raw, where=where)
+    flat = raw.view(layout.dtype)
     return flat.reshape(layout.shape[::-1]).T if layout.fortran else flat.reshape(layout.shape)
-
-
-def _fill(file: IO[bytes] | BinaryIO, raw: AnyArray, *, where: str) -> None:
-    """Fill a buffer from a file, to its end."""
-    view, done = raw.data, 0
-    while done < len(view):
-        n_read = file.readinto(view[done : done + CHUNK])  # type: ignore[union-attr]
-        if not n_read:
-            raise InputFormatError(f"{where}: truncated, {len(view) - done:,} bytes of values are missing")
-        done += n_read
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibkit.errors import InputFormatError, LimitError, MissingExtraError
-from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, described, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, described, shown
 from calibkit.files.safetensors import widened
 from calibkit.files.source import Source
+from calibkit.files.stepping import StoredRows, in_step
 
 if TYPE_CHECKING:
     import torch
@@ -35,11 +36,16 @@ def pytorch_contents(source: Source) -> Contents:
         source.check_bytes(sum(_n_bytes(tensors[name]) for name in wanted), what=", ".join(wanted))
         return {name: _values(source, name, tensors[name]) for name in wanted}
 
+    def stream(wanted: Wanted, block_rows: int, _: Look | None) -> Batches:
+        """Give the tensors that are wanted to NumPy, some rows at a time."""
+        source.check_bytes(sum(_n_bytes(tensors[name]) for name in wanted), what=", ".join(wanted))
+        return in_step({name: _rows(source, name, tensors[name]) for name in wanted}, block_rows)
+
     entries = tuple(
         Entry(name=name, shape=tuple(tensor.shape), dtype=str(tensor.dtype).removeprefix("torch."))
         for name, tensor in tensors.items()
     )
-    return Contents(format="pt", entries=entries, read=read, sole="array" if single else None)
+    return Contents(format="pt", entries=entries, read=read, stream=stream, sole="array" if single else None)
 
 
 def load_archive(source: Source, *, example: str = PREDICTIONS) -> object:
@@ -80,8 +86,9 @@ def _loaded(source: Source, torch: Any, example: str) -> object:
     """Load with weights_only=True: tensors and plain containers, nothing that could act."""
     from pickle import UnpicklingError
 
+    mapped = source.by_block and not source.streamed
     try:
-        return torch.load(source.file, map_location="cpu", weights_only=True)
+        return torch.load(source.path if mapped else source.file, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise InputFormatError(
             f"{source.shown}: holds Python objects other than tensors, which are never loaded. Where you trust the "
@@ -118,6 +125,16 @@ def _values(source: Source, name: str, tensor: "torch.Tensor") -> AnyArray:
     if tensor.dtype is torch.bfloat16:
         return widened(dense.view(torch.int16).numpy().view(np.uint16))
     return dense.numpy()
+
+
+def _rows(source: Source, name: str, tensor: "torch.Tensor") -> StoredRows:
+    """Rows of one tensor, copied out of the map of the file."""
+
+    def take(start: int, stop: int) -> AnyArray:
+        """Copy some rows."""
+        return _values(source, name, tensor[start:stop]).copy()
+
+    return StoredRows(n_rows=len(tensor), take=take)
 
 
 def _kind_of(loaded: object) -> str:

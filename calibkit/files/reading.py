@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from calibkit._numerics import sum_slack
-from calibkit.errors import InputFormatError
-from calibkit.files.contents import AnyArray, Contents, Entry, described, shown
-from calibkit.files.digits import printed_tolerance
+from calibkit.errors import InputFormatError, OptionError, ShapeError
+from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, described, shown
+from calibkit.files.digits import PrintedDigits
 from calibkit.files.formats import open_contents
-from calibkit.files.names import NEEDS, RECOGNISED, Found, Question, Reading, choose
-from calibkit.files.source import AnyPath
+from calibkit.files.names import NEEDS, RECOGNISED, Found, Question, Reading, Role, choose
+from calibkit.files.source import AnyPath, Source
 from calibkit.predictions import Kind
 
 BFLOAT16_EPS = 2.0**-7
 CLASS_NAMES = "class_names"
+FLOATS = ("logits", "probs", "confidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +37,45 @@ class Drawn:
 def draw(path: AnyPath, question: Question, *, max_bytes: int | None, log_probs: bool = False) -> Drawn:
     """Read what a file holds, each array under its role."""
     with open_contents(path, max_bytes=max_bytes) as (source, contents):
-        reading = choose(contents, question, where=source.shown)
-        _check_header(contents, reading, question, where=source.shown)
-        arrays = _arrays(contents, reading.found)
-        names = reading.class_names or _class_names(contents)
+        reading = chosen(source, contents, question)
+        arrays = by_role(contents, reading.found, question, contents.read(wanted_of(reading.found)))
+        drawn = drawn_from(source, contents, reading)
+    digits = PrintedDigits()
+    if needs_digits(contents, reading):
+        digits.add(np.asarray(arrays["probs"], dtype=np.float64))
+    tolerance = sum_tolerance(contents, reading, arrays, digits, log_probs=log_probs)
+    return replace(drawn, arrays=arrays, sum_tolerance=tolerance)
+
+
+def chosen(source: Source, contents: Contents, question: Question) -> Reading:
+    """What would be read, held against the file's header."""
+    reading = choose(contents, question, where=source.shown)
+    _check_header(contents, reading, question, where=source.shown)
+    _check_columns(contents, reading, where=source.shown)
+    if question.dtype is not None and not contents.printed:
+        raise OptionError(
+            f"dtype={question.dtype!r} is for CSV and JSON lines; {source.shown} is {contents.format}, which says what "
+            "type its numbers have"
+        )
+    return reading
+
+
+def drawn_from(source: Source, contents: Contents, reading: Reading) -> Drawn:
+    """What a file says beside its arrays."""
     return Drawn(
         path=source.shown,
         stem=source.stem,
         kind=reading.kind,
-        arrays=arrays,
-        class_names=names,
-        sum_tolerance=_sum_tolerance(contents, reading, arrays, log_probs=log_probs),
+        arrays={},
+        class_names=reading.class_names or _class_names(contents),
+        sum_tolerance=None,
         header=contents.header,
     )
+
+
+def wanted_of(found: Mapping[Role, Found]) -> Wanted:
+    """The names that hold the values of these roles, and what the values must be."""
+    return {name: NEEDS[role] for role, place in found.items() for name in place.names}
 
 
 def with_labels_from(drawn: Drawn, labels_file: str, *, max_bytes: int | None) -> Drawn:
@@ -57,23 +84,28 @@ def with_labels_from(drawn: Drawn, labels_file: str, *, max_bytes: int | None) -
 
 
 def _labels(labels_file: str, max_bytes: int | None) -> AnyArray:
-    """The labels of a file: the array that is named, else the recognised one, else the only one."""
-    path, key = _path_and_key(labels_file)
+    """The labels of a file."""
+    path, key = path_and_key(labels_file)
     with open_contents(path, max_bytes=max_bytes) as (source, contents):
-        known = [entry for entry in contents.entries if entry.name.lower() in RECOGNISED["labels"]]
-        choices = known or list(contents.entries)
-        entry = contents.entry(key) if key is not None else choices[0] if len(choices) == 1 else None
-        if entry is None:
-            complaint = "which array holds the labels?" if key is None else f"there is no {shown(key)!r}."
-            raise InputFormatError(
-                f"{source.shown}: {complaint} The file holds {described(contents.entries)}. Name it: "
-                f'labels_file="{shown(path)}:KEY".'
-            )
-        found = Found(names=(entry.name,), matrix=len(entry.shape) > 1)
-        return _arrays(contents, {"labels": found})["labels"]
+        found = labels_place(source, contents, key)
+        return by_role(contents, found, Question(keys={}), contents.read(wanted_of(found)))["labels"]
 
 
-def _path_and_key(labels_file: str) -> tuple[str, str | None]:
+def labels_place(source: Source, contents: Contents, key: str | None) -> Mapping[Role, Found]:
+    """Where a file has its labels: the array that is named, else the recognised one, else the only one."""
+    known = [entry for entry in contents.entries if entry.name.lower() in RECOGNISED["labels"]]
+    choices = known or list(contents.entries)
+    entry = contents.entry(key) if key is not None else choices[0] if len(choices) == 1 else None
+    if entry is None:
+        complaint = "which array holds the labels?" if key is None else f"there is no {shown(key)!r}."
+        raise InputFormatError(
+            f"{source.shown}: {complaint} The file holds {described(contents.entries)}. Name it: "
+            f'labels_file="{source.shown}:KEY".'
+        )
+    return {"labels": Found(names=(entry.name,), matrix=len(entry.shape) > 1)}
+
+
+def path_and_key(labels_file: str) -> tuple[str, str | None]:
     """Split at the last colon, unless that is part of the name of a file that is there."""
     if ":" not in labels_file or os.path.lexists(labels_file):
         return labels_file, None
@@ -81,10 +113,10 @@ def _path_and_key(labels_file: str) -> tuple[str, str | None]:
     return (path, key) if path and key else (labels_file, None)
 
 
-def _arrays(contents: Contents, found: Mapping[Any, Found]) -> dict[str, AnyArray]:
-    """Read every role's values in one pass; columns of a matrix are put side by side."""
-    wanted = {name: NEEDS[role] for role, place in found.items() for name in place.names}
-    values = contents.read(wanted)
+def by_role(
+    contents: Contents, found: Mapping[Role, Found], question: Question, values: Mapping[str, AnyArray]
+) -> dict[str, AnyArray]:
+    """Every role's values; columns of a matrix are put side by side."""
     arrays: dict[str, AnyArray] = {}
     for role, place in found.items():
         columns = [values[name] for name in place.names]
@@ -92,6 +124,9 @@ def _arrays(contents: Contents, found: Mapping[Any, Found]) -> dict[str, AnyArra
         arrays[role] = whole[:, None] if place.matrix and whole.ndim == 1 else whole
         if contents.printed and role == "correct":
             arrays[role] = _truths(whole)
+        if question.dtype is not None and role in FLOATS:
+            with np.errstate(over="ignore"):  # what float16 cannot hold is inf, and refused as such
+                arrays[role] = arrays[role].astype(question.dtype)
     return arrays
 
 
@@ -121,8 +156,13 @@ def _class_names(contents: Contents) -> tuple[str, ...] | None:
     return tuple(contents.read({CLASS_NAMES: "key"})[CLASS_NAMES].tolist())
 
 
-def _sum_tolerance(
-    contents: Contents, reading: Reading, arrays: Mapping[str, AnyArray], *, log_probs: bool
+def needs_digits(contents: Contents, reading: Reading) -> bool:
+    """Whether the printed digits say how far row sums may be from 1."""
+    return contents.printed and "probs" in reading.found and reading.found["probs"].matrix
+
+
+def sum_tolerance(
+    contents: Contents, reading: Reading, arrays: Mapping[str, AnyArray], digits: PrintedDigits, *, log_probs: bool
 ) -> float | None:
     """Accepted deviation of row sums where the array's own dtype does not tell it."""
     if contents.header is not None and contents.header["kind"] == reading.kind == "probs":
@@ -132,10 +172,19 @@ def _sum_tolerance(
     if probs is None or probs.ndim != 2 or probs.size == 0 or probs.dtype.kind not in "iuf":
         return None
     if contents.printed:
-        return printed_tolerance(np.asarray(probs, dtype=np.float64), logarithms=log_probs)
+        return digits.tolerance(probs.shape[1], logarithms=log_probs)
     entry = contents.entry(reading.found["probs"].names[0])
     is_short = isinstance(entry, Entry) and entry.dtype == "bfloat16"
     return sum_slack(probs.shape[1], BFLOAT16_EPS) if is_short else None
+
+
+def _check_columns(contents: Contents, reading: Reading, *, where: str) -> None:
+    """Refuse the columns of a matrix that differ in length."""
+    for place in reading.found.values():
+        first, *others = (entry for name in place.names if (entry := contents.entry(name)) is not None)
+        for other in others:
+            if other.shape != first.shape:
+                raise ShapeError(f"{where}: {other} and {first} are columns of one matrix and differ in length.")
 
 
 def _check_header(contents: Contents, reading: Reading, question: Question, *, where: str) -> None:

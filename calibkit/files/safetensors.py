@@ -6,14 +6,15 @@ Reading it here refuses a key that occurs twice, which the library does not, and
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from calibkit.errors import InputFormatError, LimitError
-from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, shown
 from calibkit.files.source import Source
+from calibkit.files.stepping import StoredRows, in_step, rows_at
 from calibkit.files.strict_json import strict_json
 
 MAX_HEADER = 100_000_000  # the library's own limit
@@ -46,11 +47,16 @@ def safetensors_contents(source: Source) -> Contents:
         source.check_bytes(sum(tensors[n].end - tensors[n].begin for n in wanted), what=", ".join(wanted))
         return {name: _values(source, name, tensors[name]) for name in wanted}
 
+    def stream(wanted: Wanted, block_rows: int, _: Look | None) -> Batches:
+        """Read the tensors that are wanted in step, bfloat16 widened to float32."""
+        source.check_bytes(sum(tensors[n].end - tensors[n].begin for n in wanted), what=", ".join(wanted))
+        return in_step({name: _rows(source, name, tensors[name]) for name in wanted}, block_rows)
+
     entries = tuple(
         Entry(name=name, shape=tensor.shape, dtype=_NAMES.get(tensor.dtype, tensor.dtype))
         for name, tensor in tensors.items()
     )
-    return Contents(format="safetensors", entries=entries, read=read)
+    return Contents(format="safetensors", entries=entries, read=read, stream=stream)
 
 
 def widened(bits: AnyArray) -> AnyArray:
@@ -110,12 +116,26 @@ def _check_cover(source: Source, tensors: Mapping[str, _Tensor], *, start: int) 
 
 def _values(source: Source, name: str, tensor: _Tensor) -> AnyArray:
     """Read one tensor."""
-    if tensor.dtype not in _NAMES:
-        raise InputFormatError(f"{source.shown}:{shown(name)}: {tensor.dtype} values; save them as float32")
+    dtype = _stored_dtype(source, name, tensor)
     source.file.seek(tensor.begin)
     raw = np.empty(tensor.end - tensor.begin, dtype=np.uint8)
     if source.file.readinto(raw) != raw.size:  # type: ignore[attr-defined]
         raise InputFormatError(f"{source.shown}:{shown(name)}: truncated")
-    if tensor.dtype == "BF16":
-        return widened(raw.view("<u2")).reshape(tensor.shape)
-    return raw.view(np.dtype(_NAMES[tensor.dtype]).newbyteorder("<")).reshape(tensor.shape)
+    values = raw.view(dtype).reshape(tensor.shape)
+    return widened(values) if tensor.dtype == "BF16" else values
+
+
+def _rows(source: Source, name: str, tensor: _Tensor) -> StoredRows:
+    """Rows of one tensor."""
+    where, dtype = f"{source.shown}:{shown(name)}", _stored_dtype(source, name, tensor)
+    rows = rows_at(source.file, tensor.begin, tensor.shape, dtype, where=where)
+    if tensor.dtype != "BF16":
+        return rows
+    return replace(rows, take=lambda start, stop: widened(rows.take(start, stop)))
+
+
+def _stored_dtype(source: Source, name: str, tensor: _Tensor) -> np.dtype[Any]:
+    """The type in which the numbers stand in the file; that of bfloat16 is its 16 bits."""
+    if tensor.dtype not in _NAMES:
+        raise InputFormatError(f"{source.shown}:{shown(name)}: {tensor.dtype} values; save them as float32")
+    return np.dtype("<u2") if tensor.dtype == "BF16" else np.dtype(_NAMES[tensor.dtype]).newbyteorder("<")

@@ -24,13 +24,17 @@ AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An open file, seekable, with what messages call it and the most that may be unpacked from it."""
+    """An open file, seekable, with what messages call it and the most that may be unpacked from it.
+
+    ``by_block`` says that it will be read block by block, so that its values need no room.
+    """
 
     path: str
     file: BinaryIO
     size: int
     max_bytes: int
     streamed: bool = False
+    by_block: bool = False
 
     @property
     def shown(self) -> str:
@@ -64,7 +68,7 @@ class Source:
 
 
 @contextmanager
-def open_source(path: AnyPath, *, max_bytes: int | None = None) -> Iterator[Source]:
+def open_source(path: AnyPath, *, max_bytes: int | None = None, by_block: bool = False) -> Iterator[Source]:
     """Open a path; ``"-"`` and pipes are read to their end first, directories and devices are refused."""
     limit = DEFAULT_MAX_BYTES if max_bytes is None else max_bytes
     name = os.fsdecode(path)
@@ -79,18 +83,20 @@ def open_source(path: AnyPath, *, max_bytes: int | None = None) -> Iterator[Sour
         if before.st_size == 0:
             raise InputFormatError(f"{shown(name)}: the file is empty (0 bytes)")
         try:
-            yield Source(path=name, file=file, size=before.st_size, max_bytes=_limit(max_bytes, before.st_size))
+            most = _limit(max_bytes, before.st_size, by_block=by_block)
+            yield Source(path=name, file=file, size=before.st_size, max_bytes=most, by_block=by_block)
         except CalibkitError:
             _check_unchanged(name, before)  # a file that is still being written looks broken: say the cause
             raise
         _check_unchanged(name, before)
 
 
-def _limit(max_bytes: int | None, size: int) -> int:
+def _limit(max_bytes: int | None, size: int, *, by_block: bool) -> int:
     """Bytes that may be unpacked: those asked for, else no more than a file of this size is likely to hold."""
     if max_bytes is not None:
         return max_bytes
-    return min(DEFAULT_MAX_BYTES, max(HARMLESS_BYTES, LIKELY_RATIO * size))
+    likely = max(HARMLESS_BYTES, LIKELY_RATIO * size)
+    return likely if by_block else min(DEFAULT_MAX_BYTES, likely)
 
 
 @contextmanager

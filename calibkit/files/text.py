@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,9 @@ import numpy as np
 
 from calibkit.errors import CalibkitError, InputFormatError
 from calibkit.files.arrow import pyarrow_or_hint
-from calibkit.files.contents import AnyArray, Contents, Entry, Need, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Need, Wanted, shown
 from calibkit.files.source import Source
+from calibkit.files.stepping import joined
 
 LONGEST_LINE = 1 << 28
 SMALLEST_BLOCK = 1 << 22
@@ -35,20 +36,44 @@ def csv_contents(source: Source) -> Contents:
     header = _header(source)
 
     def read(wanted: Wanted) -> dict[str, AnyArray]:
-        """Read the columns that are wanted."""
-        source.check_bytes(source.size, what="the text")
-        _check_quotes(source, header)
-        try:
-            return _columns(source, header, wanted)
-        except CalibkitError:
-            raise
-        except Exception as error:
-            _check_encoding(source, header)  # the reader's own messages have no line
-            _check_cells(source, header)
-            raise error from None
+        """Read the columns that are wanted; text is converted at the end."""
+        with _telling_lines(source, header):
+            batches = [*_cells(source, header, wanted)]
+            kinds = _Kinds(wanted)
+            for batch in batches:
+                kinds.narrow(batch)
+            converted = [kinds.converted(batch) for batch in batches]
+            return {name: joined([batch[name] for batch in converted]) for name in wanted}
+
+    def stream(wanted: Wanted, _: int, look: Look | None) -> Batches:
+        """Read the columns that are wanted twice: what all cells of a column are is known when all were seen."""
+        with _telling_lines(source, header):
+            kinds = _Kinds(wanted)
+            first = {name: need for name, need in wanted.items() if look is not None or need != "number"}
+            for batch in _cells(source, header, first):
+                kinds.narrow(batch)
+                if look is not None:
+                    look({name: batch[name] for name in first if wanted[name] == "number"})
+            for batch in _cells(source, header, wanted):
+                yield kinds.converted(batch)
 
     entries = tuple(Entry(name=name, shape=(None,), dtype="text") for name in header.names if name)
-    return Contents(format="csv", entries=entries, read=read, table=True, printed=True)
+    return Contents(format="csv", entries=entries, read=read, stream=stream, table=True, printed=True)
+
+
+@contextmanager
+def _telling_lines(source: Source, header: _Header) -> Iterator[None]:
+    """Look for the line at fault where the reader fails, whose own messages have none."""
+    source.check_bytes(source.size, what="the text")
+    _check_quotes(source, header)
+    try:
+        yield
+    except CalibkitError:
+        raise
+    except Exception as error:
+        _check_encoding(source, header)
+        _check_cells(source, header)
+        raise error from None
 
 
 def _header(source: Source) -> _Header:
@@ -94,18 +119,58 @@ def _is_number(cell: str) -> bool:
     )
 
 
-def _columns(source: Source, header: _Header, wanted: Wanted) -> dict[str, AnyArray]:
-    """Read the wanted columns block by block; numbers are converted as they come, text at the end."""
+def _cells(source: Source, header: _Header, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """The wanted columns block by block: numbers as float64, all else as text."""
     numbers = {name: str(number) for number, name in enumerate(header.names) if name in wanted}
-    pieces: dict[str, list[Any]] = {name: [] for name in wanted}
     n_rows = 0
-    for batch in _batches(source, header, [*numbers.values()]):
+    for batch in _batches(source, header, [*numbers.values()]) if wanted else ():
+        cells = {}
         for name, number in numbers.items():
             where = _Cells(source=source, header=header, name=name, first_row=n_rows)
             convert = where.numbers if wanted[name] == "number" else where.text
-            pieces[name].append(convert(batch.column(number)))
+            cells[name] = convert(batch.column(number))
         n_rows += batch.num_rows
-    return {name: _joined(parts, wanted[name]) for name, parts in pieces.items()}
+        yield cells
+
+
+class _Kinds:
+    """What the cells of the text columns can be read as, all of them: narrowed block by block."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        choices: dict[Need, list[str]] = {"class": ["int64", "float64"], "key": ["int64"]}
+        self.wanted = wanted
+        self.kinds = {name: choices[need] for name, need in wanted.items() if need != "number"}
+
+    def narrow(self, batch: Mapping[str, Any]) -> None:
+        """Keep the kinds that hold every cell of a block too."""
+        for name, kinds in self.kinds.items():
+            self.kinds[name] = [kind for kind in kinds if _holds(batch[name], kind, exactly=self.wanted[name] == "key")]
+
+    def converted(self, batch: Mapping[str, Any]) -> dict[str, AnyArray]:
+        """The columns of a block as arrays."""
+        return {name: self._array(name, cells) for name, cells in batch.items()}
+
+    def _array(self, name: str, cells: Any) -> AnyArray:
+        """One column: whole numbers or floats where all its cells are, else text."""
+        if name not in self.kinds:
+            return cells  # type: ignore[no-any-return]
+        kinds = self.kinds[name]
+        values: AnyArray = (
+            cells.cast(kinds[0]).to_numpy(zero_copy_only=False) if kinds else np.array(cells.to_pylist(), dtype=np.str_)
+        )
+        return values
+
+
+def _holds(cells: Any, kind: str, *, exactly: bool) -> bool:
+    """Whether every cell reads as a number of this kind, and is printed back as it stands."""
+    import pyarrow
+    from pyarrow import compute
+
+    try:
+        values = compute.cast(cells, kind)
+    except pyarrow.ArrowInvalid:
+        return False
+    return not exactly or compute.all(compute.equal(compute.cast(values, "string"), cells)).as_py() is not False
 
 
 def _batches(source: Source, header: _Header, numbers: list[str]) -> Iterator[Any]:
@@ -186,27 +251,6 @@ def _is_float(cell: str) -> bool:
     except ArrowInvalid:
         return False
     return True
-
-
-def _joined(parts: list[Any], need: Need) -> AnyArray:
-    """One array of the parts of a column; text becomes whole numbers where each cell is one."""
-    import pyarrow
-    from pyarrow import compute
-
-    if not parts:
-        return np.empty(0)
-    if need == "number":
-        return np.concatenate(parts)
-    cells = pyarrow.chunked_array(parts)
-    for kind in ("int64", "float64") if need == "class" else ("int64",):
-        try:
-            values = compute.cast(cells, kind)
-        except pyarrow.ArrowInvalid:
-            continue
-        if need == "class" or compute.all(compute.equal(compute.cast(values, "string"), cells)).as_py():
-            numbers: AnyArray = values.to_numpy()
-            return numbers
-    return np.array(cells.to_pylist(), dtype=np.str_)
 
 
 def _rows(source: Source, header: _Header, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:

@@ -67,7 +67,7 @@ def refuse_bad_values(predictions: Predictions) -> None:
         predictions.kind,
         values,
         array_name=predictions.kind,
-        source=_checks.Source(name=predictions.name),
+        source=_checks.Source(name=predictions.name, first_row=predictions.first_row),
         tolerance=predictions.sum_tolerance or 0.0,
         slack=_checks.SNAP * float(np.finfo(values.dtype).eps),
     )

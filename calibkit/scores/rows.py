@@ -89,7 +89,7 @@ def score_rows(
         assert predictions.correct is not None
         return RowScores(confidence=predictions.confidence, correct=predictions.correct)
     if predictions.kind == "probs":
-        check_subnormals(predictions.values, "probs", Source(name=predictions.name))
+        check_subnormals(predictions.values, "probs", Source(name=predictions.name, first_row=predictions.first_row))
     if predictions.is_binary:
         return score_binary(predictions, divisor)
     return score_matrix(predictions, divisor, n_threads, visit)

@@ -237,8 +237,8 @@ def test_a_footer_that_counts_other_rows(tmp_path, monkeypatch):
     from calibkit.files import arrow
 
     pq.write_table(arrow_table(ROWS, lists=False), tmp_path / "net.parquet")
-    short = arrow._columns
-    monkeypatch.setattr(arrow, "_columns", lambda *given: {name: v[:3] for name, v in short(*given).items()})
+    whole = arrow._array
+    monkeypatch.setattr(arrow, "_array", lambda *given: whole(*given)[:3])
     with pytest.raises(InputFormatError, match="declares 4 rows"):
         load(tmp_path / "net.parquet")
 

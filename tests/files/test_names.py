@@ -10,7 +10,7 @@ from calibkit.files.names import NEEDS, RECOGNISED, Question, choose, splits
 def file_of(**shapes):
     """Open contents of arrays of these shapes."""
     entries = tuple(Entry(name=name, shape=shape, dtype="float32") for name, shape in shapes.items())
-    return Contents(format="npz", entries=entries, read=dict)
+    return Contents(format="npz", entries=entries, read=dict, stream=dict)
 
 
 def chosen(contents, **asked):
