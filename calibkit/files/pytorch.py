@@ -86,7 +86,7 @@ def _loaded(source: Source, torch: Any, example: str) -> object:
     """Load with weights_only=True: tensors and plain containers, nothing that could act."""
     from pickle import UnpicklingError
 
-    mapped = source.by_block and not source.streamed
+    mapped = source.by_block and not source.streamed and not source.remote
     try:
         return torch.load(source.path if mapped else source.file, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:

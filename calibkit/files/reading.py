@@ -14,6 +14,7 @@ from calibkit.files.digits import PrintedDigits
 from calibkit.files.formats import open_contents
 from calibkit.files.names import NEEDS, RECOGNISED, Found, Question, Reading, Role, choose
 from calibkit.files.source import AnyPath, Source
+from calibkit.files.urls import is_url
 from calibkit.predictions import Kind
 
 BFLOAT16_EPS = 2.0**-7
@@ -110,6 +111,8 @@ def path_and_key(labels_file: str) -> tuple[str, str | None]:
     if ":" not in labels_file or os.path.lexists(labels_file):
         return labels_file, None
     path, _, key = labels_file.rpartition(":")
+    if is_url(labels_file) and "/" in key:  # the colon is that of the scheme, or of a port
+        return labels_file, None
     return (path, key) if path and key else (labels_file, None)
 
 

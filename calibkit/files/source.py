@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from calibkit.errors import CalibkitError, DataError, InputFormatError, LimitError
 from calibkit.files.contents import shown
+from calibkit.files.urls import is_url, open_url, place_of
 
 DEFAULT_MAX_BYTES = 16 * 2**30
 # Real predictions are hardly ever packed this tight; archives made to exhaust memory are.
@@ -26,7 +27,8 @@ AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 class Source:
     """An open file, seekable, with what messages call it and the most that may be unpacked from it.
 
-    ``by_block`` says that it will be read block by block, so that its values need no room.
+    ``by_block`` says that it will be read block by block, so that its values need no room; ``remote`` that it has no
+    path on this machine.
     """
 
     path: str
@@ -35,6 +37,7 @@ class Source:
     max_bytes: int
     streamed: bool = False
     by_block: bool = False
+    remote: bool = False
 
     @property
     def shown(self) -> str:
@@ -44,12 +47,12 @@ class Source:
     @property
     def stem(self) -> str:
         """The file's name without its extension; ``stdin`` for standard input."""
-        return "stdin" if self.path == "-" else Path(self.path).stem
+        return "stdin" if self.path == "-" else Path(place_of(self.path)).stem
 
     @property
     def suffix(self) -> str:
         """The extension, in lower case, with its dot."""
-        return Path(self.path).suffix.lower()
+        return Path(place_of(self.path)).suffix.lower()
 
     def start(self, n_bytes: int) -> bytes:
         """Return the first bytes, and go back to the beginning."""
@@ -69,11 +72,15 @@ class Source:
 
 @contextmanager
 def open_source(path: AnyPath, *, max_bytes: int | None = None, by_block: bool = False) -> Iterator[Source]:
-    """Open a path; ``"-"`` and pipes are read to their end first, directories and devices are refused."""
+    """Open a path or URL; ``"-"`` and pipes are read to their end first, directories and devices are refused."""
     limit = DEFAULT_MAX_BYTES if max_bytes is None else max_bytes
     name = os.fsdecode(path)
     if name == "-":
         yield _streamed(name, _standard_input(), limit)
+        return
+    if is_url(name):
+        with _opened_url(name, max_bytes, by_block=by_block) as source:
+            yield source
         return
     with _opened(name) as file:
         before = os.fstat(file.fileno())
@@ -89,6 +96,23 @@ def open_source(path: AnyPath, *, max_bytes: int | None = None, by_block: bool =
             _check_unchanged(name, before)  # a file that is still being written looks broken: say the cause
             raise
         _check_unchanged(name, before)
+
+
+@contextmanager
+def _opened_url(url: str, max_bytes: int | None, *, by_block: bool) -> Iterator[Source]:
+    """Open a URL; one whose length is not known is read to its end first."""
+    remote = open_url(url)
+    with remote.file as file:
+        if remote.size is None:
+            yield _streamed(remote.name, file, DEFAULT_MAX_BYTES if max_bytes is None else max_bytes)
+            return
+        if remote.size == 0:
+            raise InputFormatError(f"{shown(remote.name)}: the file is empty (0 bytes)")
+        size, most = remote.size, _limit(max_bytes, remote.size, by_block=by_block)
+        before = remote.mark()
+        yield Source(path=remote.name, file=file, size=size, max_bytes=most, by_block=by_block, remote=True)
+        if remote.mark() != before:
+            raise DataError(f"{shown(remote.name)}: changed while it was read; read it again once it is complete")
 
 
 def _limit(max_bytes: int | None, size: int, *, by_block: bool) -> int:

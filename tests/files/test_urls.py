@@ -1,0 +1,126 @@
+"""URLs by fsspec: `memory://` and local ones; what the others need is said in one sentence."""
+
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from calibkit import load, scan
+from calibkit.errors import DataError, InputFormatError, MissingExtraError
+from calibkit.files import expand
+from calibkit.files.urls import is_url, place_of, without_secrets
+from tests.files.samples import EXTRAS, LABELS, LOGITS, WRITERS
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def memory():
+    """The file system of this process's memory, empty."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+def put(system, path, name="net.npz", **arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **(arrays or {"labels": LABELS, "logits": LOGITS}))
+    system.pipe(f"{path}/{name}", buffer.getvalue())
+
+
+@pytest.mark.parametrize("extension", WRITERS)
+def test_every_format_from_a_url(tmp_path, memory, extension):
+    for package in {EXTRAS.get(extension), "safetensors" if extension == ".safetensors" else None} - {None}:
+        pytest.importorskip(package)
+    path = tmp_path / f"net{extension}"
+    WRITERS[extension](path, {"labels": LABELS, "logits": LOGITS})
+    memory.pipe(f"/run/net{extension}", path.read_bytes())
+    url = f"memory://run/net{extension}"
+    assert load(url) == load(path) == load(path.as_uri())
+    assert load(url).name == "net"
+    blocks = [*scan(url, block_rows=3)]
+    assert [len(block) for block in blocks] == [3, 1]
+    np.testing.assert_array_equal(np.concatenate([block.logits for block in blocks]), load(path).logits)
+
+
+def test_labels_of_another_url(memory):
+    for name, array in (("logits", LOGITS), ("truth", LABELS)):
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        memory.pipe(f"/run/{name}.npy", buffer.getvalue())
+    read = load("memory://run/logits.npy", labels_file="memory://run/truth.npy")
+    np.testing.assert_array_equal(read.labels, LABELS)
+    put(memory, "/run", "truth.npz", y=LABELS, other=LABELS)
+    assert load("memory://run/logits.npy", labels_file="memory://run/truth.npz:y") == read
+
+
+def test_a_missing_or_empty_file_and_a_folder(memory):
+    put(memory, "/run")
+    memory.pipe("/run/empty.npz", b"")
+    for url, said in (
+        ("memory://run/none.npz", "cannot be opened"),
+        ("memory://run", "is a folder"),
+        ("memory://run/empty.npz", r"the file is empty \(0 bytes\)"),
+    ):
+        with pytest.raises(InputFormatError, match=f"^{url}: {said}"):
+            load(url)
+
+
+def test_a_file_that_changes_while_it_is_read(memory):
+    put(memory, "/run")
+    blocks = scan("memory://run/net.npz", block_rows=2)
+    next(blocks)
+    memory.pipe("/run/net.npz", memory.cat("/run/net.npz"))
+    with pytest.raises(DataError, match=r"^memory://run/net\.npz: changed while it was read"):
+        list(blocks)
+
+
+def test_without_fsspec(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(MissingExtraError, match=r'reading URLs needs fsspec: pip install "calibkit\[urls\]"'):
+        load("s3://bucket/net.npz")
+
+
+def test_a_storage_whose_package_is_not_installed(monkeypatch):
+    for module in ("s3fs", "aiobotocore"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"^s3://bucket/net\.npz: .*s3fs") as caught:
+        load("s3://bucket/net.npz")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_scheme():
+    with pytest.raises(InputFormatError, match=r"^what://host/net\.npz: cannot be opened: .*what"):
+        load("what://host/net.npz")
+
+
+def test_secrets_are_not_shown():
+    url = "what://me:pass@host/net.npz?signature=abc"
+    with pytest.raises(InputFormatError) as caught:
+        load(url)
+    assert re.search("pass|signature|abc", str(caught.value)) is None
+    assert without_secrets(url) != without_secrets(url + "d")
+    assert place_of(url) == "/net.npz"
+
+
+def test_what_is_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:" / "bucket").mkdir(parents=True)
+    (tmp_path / "s3:" / "bucket" / "net.npz").touch()
+    assert is_url("simplecache::s3://bucket/other.npz")
+    assert not is_url("s3://bucket/net.npz")
+    assert not is_url("C:/net.npz")
+
+
+def test_patterns_of_urls(memory):
+    for number in (3, 1, 2):
+        put(memory, "/run", f"shard-{number}.npz")
+    names = [f"shard-{number}.npz" for number in (1, 2, 3)]
+    found = expand("memory://run/shard-*.npz")
+    assert [name.rpartition("/")[2] for name in found] == names
+    assert all(len(load(url)) == 4 for url in found)
+    with pytest.raises(InputFormatError, match="no file matches"):
+        expand("memory://run/none-*.npz")
