@@ -40,7 +40,7 @@ class Predictions:
     labels : ndarray of int64 of shape (n,) or None
         True classes 0..k-1; None for kind "correct".
     logits, probs : ndarray of shape (n, k) or (n,), or None
-        The forecast in the dtype it was given in; 1-D is that of class 1 of two.
+        The forecast in the dtype it was given in (bfloat16: as float32, a copy); 1-D is that of class 1 of two.
     predicted : ndarray of int64 of shape (n,) or None
         Predicted class, kind "top1".
     confidence : ndarray of float64 of shape (n,) or None
@@ -62,21 +62,21 @@ class Predictions:
     notes : tuple of str
         What the opt-ins did, with counts.
     first_row : int
-        Number of the first row in the file that a block was read from: complaints count from it.
+        Number of the first row in the file that a block is from: complaints count from it.
 
     Notes
     -----
     Keywords that the constructors share:
 
     - ``ids``, ``weights``, ``groups``, ``class_names``, ``name``, ``provenance``: as above. With ``class_names``,
-      labels may be names. Rows of weight 0 are absent: they are left out, and nothing in them is checked.
+      labels may be names. Rows of weight 0 are absent: left out, and nothing in them is checked.
     - ``invalid="drop"`` leaves out rows that are missing (masked, null) or not numbers (NaN; inf where it means
       nothing). Numbers that cannot be, such as a probability of 1.2, are an error all the same.
     - ``label_base=1``: labels count from 1. ``ignore_index=-100``: rows with this label are left out.
 
     Shapes, labels and all 1-D values are checked at once, (n, k) values by the first pass that scores them, unless
-    rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Native arrays are kept
-    as read-only views, memory maps included: do not change them. Equality leaves `notes` and `first_row` aside.
+    rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Arrays, CPU tensors and
+    memory maps are kept as read-only views: do not change them. Equality leaves `notes` and `first_row` aside.
     """
 
     kind: Kind

@@ -191,8 +191,21 @@ def test_torch_tensors_are_read_through_their_array_interface():
     assert np.shares_memory(column(tensor).values, tensor.numpy())
     with pytest.raises(InputFormatError, match=r"requires grad.*\.detach\(\)\.cpu\(\)\.numpy\(\)"):
         column(tensor.requires_grad_())
-    with pytest.raises(InputFormatError, match=r"BFloat16.*bfloat16 goes through \.float\(\)"):
-        column(tensor.detach().to(torch.bfloat16))
+    with pytest.raises(InputFormatError, match=r"requires grad|BFloat16"):
+        column(tensor.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("package", ["torch", "ml_dtypes"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_bfloat16_is_widened_exactly_and_keeps_its_precision(package, step):
+    torch, module = pytest.importorskip("torch"), pytest.importorskip(package)
+    values = np.array([[0.1, -3.0, np.inf], [1e-40, np.nan, 7e30]], dtype=np.float32)
+    half = torch.from_numpy(values).to(torch.bfloat16)[:, ::step]
+    found = column(half if package == "torch" else values.astype(module.bfloat16)[:, ::step])
+    assert found.values.dtype == np.float32
+    assert found.epsilon == 2.0**-7
+    np.testing.assert_array_equal(found.values, half.float().numpy())
+    assert column(values).epsilon is None
 
 
 # ------------------------------------------------------------------------------------------------------------- labels

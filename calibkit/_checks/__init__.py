@@ -1,6 +1,7 @@
 """Array-likes to canonical arrays, or a clear error: the only complainer about arrays. Floor 0."""
 
 from calibkit._checks.arrays import (
+    BFLOAT16_EPS,
     Column,
     Source,
     check_forecast_shape,
@@ -10,6 +11,7 @@ from calibkit._checks.arrays import (
     float_values,
     read_column,
     refuse_missing,
+    widened,
 )
 from calibkit._checks.columns import (
     check_correct,
@@ -52,6 +54,7 @@ from calibkit._checks.values import (
 )
 
 __all__ = [
+    "BFLOAT16_EPS",
     "SNAP",
     "Column",
     "Source",
@@ -98,4 +101,5 @@ __all__ = [
     "refuse_zero_weights",
     "row_blocks",
     "unusable_rows",
+    "widened",
 ]

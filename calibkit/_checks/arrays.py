@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,6 +14,7 @@ from calibkit.errors import DataError, InputFormatError, ShapeError
 AnyArray = NDArray[Any]
 BoolArray = NDArray[np.bool_]
 
+BFLOAT16_EPS = 2.0**-7
 _EXACT = 2**53  # beyond it float64 does not hold every whole number
 _FLOATS = (np.float16, np.float32, np.float64)
 _FIRST_ROW: ContextVar[int | None] = ContextVar("first_row", default=None)
@@ -57,11 +58,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One array as given, in native byte order, with the mask of its missing entries (None: nothing missing)."""
+    """One array as given, in native byte order, with the mask of its missing entries (None: nothing missing).
+
+    ``epsilon`` is that of the type in which it was given where NumPy has no such type and the values were widened.
+    """
 
     array_name: str
     values: AnyArray
     missing: BoolArray | None = None
+    epsilon: float | None = None
 
     def missing_rows(self) -> BoolArray | None:
         """Rows with a missing entry."""
@@ -72,7 +77,7 @@ class Column:
     def take(self, rows: NDArray[np.intp]) -> "Column":
         """Keep these rows."""
         missing = None if self.missing is None else self.missing[rows]
-        return Column(array_name=self.array_name, values=self.values[rows], missing=missing)
+        return replace(self, values=self.values[rows], missing=missing)
 
 
 def show(value: object) -> str:
@@ -93,12 +98,41 @@ def read_column(values: object, array_name: str, source: Source) -> Column:
         mask = np.asarray(np.ma.getmask(values), dtype=np.bool_)
         missing = mask if mask.any() else None
         values = np.ma.getdata(values)
-    array = _as_array(values, source.of(array_name))
+    array = _as_array(_without_bfloat16(values), source.of(array_name))
+    epsilon = None
+    if array.dtype.name == "bfloat16":
+        array, epsilon = widened(array.view(np.uint16)), BFLOAT16_EPS
+    elif _is_bfloat16(values):
+        epsilon = BFLOAT16_EPS
     if array.ndim == 0:
         raise ShapeError(f"{source.of(array_name)} is one value ({array}); expected one entry per row.")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return Column(array_name=array_name, values=array, missing=missing)
+    return Column(array_name=array_name, values=array, missing=missing, epsilon=epsilon)
+
+
+def widened(bits: AnyArray) -> NDArray[np.float32]:
+    """Turn the 16 bits of bfloat16 into float32, exactly.
+
+    Examples
+    --------
+    >>> widened(np.array([0x3FC0, 0xC040], dtype=np.uint16))
+    array([ 1.5, -3. ], dtype=float32)
+    """
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
+def _is_bfloat16(values: object) -> bool:
+    """Whether this is a tensor of bfloat16, told without an import of torch."""
+    return str(getattr(values, "dtype", "")) == "torch.bfloat16"
+
+
+def _without_bfloat16(values: Any) -> object:
+    """A tensor of bfloat16, which has no array, as one of float32; what cannot be read as it is stays for the error."""
+    readable = _is_bfloat16(values) and values.device.type == "cpu" and not values.requires_grad
+    return values.float() if readable else values
 
 
 def _as_array(values: object, label: str) -> AnyArray:
@@ -109,7 +143,7 @@ def _as_array(values: object, label: str) -> AnyArray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        hint = " Pass tensor.detach().cpu().numpy(); bfloat16 goes through .float()."
+        hint = " Pass tensor.detach().cpu().numpy(); bfloat16 tensors: tensor.detach().cpu()."
         hint = hint if hasattr(values, "detach") else " Rows need equal lengths."
         raise InputFormatError(f"{label} cannot be read as an array: {error}{hint}") from error
 

@@ -1,6 +1,6 @@
 """The forecast of one constructor call: checked, and with probabilities what was asked for. Floor 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,17 +86,16 @@ def read_confidence(rows: Intake) -> Forecast:
 
 def read_probs(rows: Intake, opt_ins: OptIns) -> Forecast:
     """Probabilities as they are to be stored, with the opt-ins applied and counted."""
-    values = rows[_NAME]
+    values, epsilon = rows[_NAME], rows.columns[_NAME].epsilon
+    if opt_ins.sum_tolerance is None:
+        # Of the type that was given: bfloat16 rows are further off than the float32 ones that hold them.
+        epsilon = float(np.finfo(values.dtype).eps) if epsilon is None else epsilon
+        opt_ins = replace(opt_ins, sum_tolerance=sum_slack(class_count(values), epsilon))
     if opt_ins.log_probs:
         return _from_logarithms(values, opt_ins, rows.source)
     if values.ndim == 1:
         return _vector(values, opt_ins, rows.source)
     return _matrix(values, opt_ins, rows.source)
-
-
-def _default_tolerance(values: Array) -> float:
-    """Deviation of a row sum from 1 that rounding explains."""
-    return sum_slack(class_count(values), float(np.finfo(values.dtype).eps))
 
 
 def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
@@ -122,7 +121,7 @@ def _snap_note(array_name: str, count: int, n_rows: int) -> str:
 def _matrix(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
     """(n, k) probabilities: read only for an opt-in, or while the numbers of the rows left out are known."""
     tolerance = opt_ins.sum_tolerance
-    tolerance = _default_tolerance(values) if tolerance is None else tolerance
+    assert tolerance is not None  # set by read_probs
     notes = []
     if opt_ins.renormalize or opt_ins.clip is not None or source.rows is not None:
         slack = SNAP * float(np.finfo(values.dtype).eps)
@@ -178,7 +177,7 @@ def _from_logarithms(values: Array, opt_ins: OptIns, source: Source) -> Forecast
             notes=(f"log_probs: {len(values):,} rows kept as log-odds",),
         )
     tolerance = opt_ins.sum_tolerance
-    tolerance = _default_tolerance(values) if tolerance is None else tolerance
+    assert tolerance is not None  # set by read_probs
     check_matrix("log_probs", values, array_name=_NAME, source=source, tolerance=tolerance, slack=0.0)
     return Forecast(logits=frozen(values), notes=(f"log_probs: {len(values):,} rows kept as logits",))
 

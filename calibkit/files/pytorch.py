@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from calibkit._checks import widened
 from calibkit.errors import InputFormatError, LimitError, MissingExtraError
 from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, described, shown
-from calibkit.files.safetensors import widened
 from calibkit.files.source import Source
 from calibkit.files.stepping import StoredRows, in_step
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from calibkit._checks import BFLOAT16_EPS
 from calibkit._numerics import sum_slack
 from calibkit.errors import InputFormatError, OptionError, ShapeError
 from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, described, shown
@@ -17,7 +18,6 @@ from calibkit.files.source import AnyPath, Source
 from calibkit.files.urls import is_url
 from calibkit.predictions import Kind
 
-BFLOAT16_EPS = 2.0**-7
 CLASS_NAMES = "class_names"
 FLOATS = ("logits", "probs", "confidence")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from calibkit._checks import widened
 from calibkit.errors import InputFormatError, LimitError
 from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, shown
 from calibkit.files.source import Source
@@ -57,17 +58,6 @@ def safetensors_contents(source: Source) -> Contents:
         for name, tensor in tensors.items()
     )
     return Contents(format="safetensors", entries=entries, read=read, stream=stream)
-
-
-def widened(bits: AnyArray) -> AnyArray:
-    """Turn the 16 bits of bfloat16 into float32, exactly.
-
-    Examples
-    --------
-    >>> widened(np.array([0x3FC0, 0xC040], dtype=np.uint16))
-    array([ 1.5, -3. ], dtype=float32)
-    """
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _tensors(source: Source) -> dict[str, _Tensor]:

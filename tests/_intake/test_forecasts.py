@@ -49,6 +49,22 @@ def test_16_clip_raises_what_is_below_and_counts_it():
     assert binary.notes == ("clip=1e-12: 2 of 3 values moved into [eps, 1 - eps]",)
 
 
+def test_bfloat16_rows_may_be_off_by_their_own_rounding():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    probs = torch.from_numpy(rng.dirichlet(np.ones(30), 50)).to(torch.bfloat16)
+    labels, widened = rng.integers(0, 30, 50), probs.float().numpy()
+    made = Predictions.from_probs(labels, probs)
+    assert made.sum_tolerance == 30 * 2.0**-7
+    np.testing.assert_array_equal(made.probs, widened)
+    assert score_rows(made).max_sum_deviation > 1e-4
+    with pytest.raises(DataError, match="the row sums to"):
+        score_rows(Predictions.from_probs(labels, widened))
+    logits = torch.randn(50, 30, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    one, other = (score_rows(Predictions.from_logits(labels, x)) for x in (logits, logits.float().numpy()))
+    np.testing.assert_array_equal(one.log_score, other.log_score)
+
+
 @pytest.mark.parametrize("clip", [0, -0.1, 0.5, 1.5, "0.1", np.nan, 1e-17])
 def test_16_clip_is_a_small_positive_number(clip):
     with pytest.raises(OptionError, match="clip="):
