@@ -228,6 +228,7 @@ def compare(
         confidence_level=confidence_level,
         rng=rng,
         threads=threads,
+        metrics="compared",
     )
     _checks.check_choice(pairs, ("reference", "all"), option="pairs")
     margin = _checks.check_margin(margin)

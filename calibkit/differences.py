@@ -9,7 +9,14 @@ from calibkit.bracket import paired_bracket
 from calibkit.calibration_error import calibration_error
 from calibkit.intervals import PairedEstimate, holm
 from calibkit.metrics import METRICS
-from calibkit.one_pass import Scored, Settings, paired_mean, why_no_score_interval
+from calibkit.one_pass import (
+    Scored,
+    Settings,
+    paired_mean,
+    paired_ranking,
+    why_no_ranking_interval,
+    why_no_score_interval,
+)
 from calibkit.results import Difference
 from calibkit.unpaired import unpaired_bracket, unpaired_t
 
@@ -69,6 +76,8 @@ def _paired(model: Scored, reference: Scored, settings: Settings, reasons: list[
     for name, (a, b) in shared.items():
         paired = paired_mean(model, reference, (a, b), level=level or 0.95)
         found[name] = difference_of(name, paired, level, reasons)
+    for name in model.rankings.keys() & reference.rankings.keys():
+        found[name] = difference_of(name, paired_ranking(model, reference, name, level=level or 0.95), level, reasons)
     found |= _binned_differences(model, reference, settings, reasons)
     return {name: found[name] for name in METRICS if name in found}
 
@@ -114,8 +123,9 @@ def _identical(model: Scored, reference: Scored) -> bool:
 def _unpaired(model: Scored, reference: Scored, settings: Settings, reasons: list[str]) -> dict[str, Difference]:
     """Differences between the means, and the errors, of two samples that share no row."""
     level = settings.confidence_level
-    ours, theirs = model.rows | {"gap": model.gap}, reference.rows | {"gap": reference.gap}
+    ours, theirs = ({**scored.rows, "gap": scored.gap, **scored.rankings} for scored in (model, reference))
     unseen = why_no_score_interval(model) or why_no_score_interval(reference)
+    unranked = why_no_ranking_interval(model) or why_no_ranking_interval(reference)
     found: dict[str, Difference] = {}
     for name in ours:
         if name not in theirs or name == "base_rate":
@@ -127,8 +137,9 @@ def _unpaired(model: Scored, reference: Scored, settings: Settings, reasons: lis
             weights=(model.predictions.weights, reference.predictions.weights),
             groups=(model.predictions.groups, reference.predictions.groups),
         )
-        if unseen is not None and name != "mean_confidence":
-            estimate = PairedEstimate(value=estimate.value, reason=unseen)
+        reason = unranked if name in model.rankings else unseen if name != "mean_confidence" else None
+        if reason is not None:
+            estimate = PairedEstimate(value=estimate.value, reason=reason)
         found[name] = difference_of(name, estimate, level, reasons)
     found |= _errors(model, reference)
     rows, others = model.binned.rows, reference.binned.rows

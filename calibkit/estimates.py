@@ -5,15 +5,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, many_pairs_ends
 from calibkit.calibration_error import calibration_error
 from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
 from calibkit.metrics import METRICS
-from calibkit.one_pass import FEW_ROWS, Scored, Settings, why_no_ece_interval, why_no_score_interval
+from calibkit.one_pass import (
+    FEW_ROWS,
+    Scored,
+    Settings,
+    why_no_ece_interval,
+    why_no_ranking_interval,
+    why_no_score_interval,
+)
 from calibkit.results import Estimate
-from calibkit.units import units_of
 
 # Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.
 FEW_UNITS = 2
@@ -37,6 +44,9 @@ def standard_estimates(
     }
     metrics["ece"] = _ece(metrics["ece"].value, scored, settings, null, reasons)
     metrics |= {name: means[name] for name in ("nll", "brier") if name in means}
+    unseen = why_no_ranking_interval(scored)
+    for name, rows in scored.rankings.items():
+        metrics[name] = _of_rows(name, rows, scored, settings, reasons, unseen=unseen)
     return metrics, reasons
 
 
@@ -51,8 +61,18 @@ def _mean(name: str, rows: np.ndarray[Any, Any], scored: Scored, settings: Setti
         low, high = wilson_interval(value, effective_size(weights, len(rows)), level=level)
         return Estimate(value=value, low=float(low), high=float(high))
     unseen = why_no_score_interval(scored) if name in ("nll", "brier") else None
-    if unseen is not None:
-        reasons.append(f"No interval for {name}: {unseen}.")
+    return _of_rows(name, rows, scored, settings, reasons, unseen=unseen)
+
+
+def _of_rows(
+    name: str, rows: NDArray[Any], scored: Scored, settings: Settings, reasons: list[str], *, unseen: str | None
+) -> Estimate:
+    """A mean with its t interval, unless too little was seen for one."""
+    predictions, level = scored.predictions, settings.confidence_level
+    weights, groups = predictions.weights, predictions.groups
+    if level is None or len(rows) == 0 or unseen is not None:
+        if level is not None and unseen is not None:
+            reasons.append(f"No interval for {name}: {unseen}.")
         return Estimate(value=weighted_mean(rows, weights))
     interval = mean_interval(rows, level=level, weights=weights, groups=groups, binary=_few_outcomes(scored, rows))
     if interval.reason is not None:
@@ -72,8 +92,7 @@ def _few_outcomes(scored: Scored, outcome: np.ndarray[Any, Any]) -> bool:
     if predictions.groups is None:
         return True
     rate = weighted_mean(outcome, predictions.weights)
-    units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
-    return min(rate, 1 - rate) * units.effective < FEW_UNITS
+    return min(rate, 1 - rate) * scored.units.effective < FEW_UNITS
 
 
 def _within_bounds(name: str, interval: MeanInterval) -> Estimate:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from calibkit._checks import check_choice
 from calibkit.bracket import Chance, chance
 from calibkit.calibration_error import ReliabilityCurve, curve_of
 from calibkit.estimates import standard_estimates
@@ -220,7 +221,7 @@ def evaluate(
         confidence_level=confidence_level,
         rng=rng,
         threads=threads,
-        metrics=metrics,
+        metrics=check_choice(metrics, ("standard", "all"), option="metrics"),
     )
     check_predictions(predictions)
     return judge(score(predictions, settings), settings)
@@ -250,14 +251,14 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     )
     if offered is not None:
         notes = (*notes, offered)
-    absent = _absent(predictions)
+    absent, found = _absent(predictions), {**metrics, **more.metrics}
     return Evaluation(
         name=predictions.name or "predictions",
         n=len(predictions),
         n_classes=predictions.n_classes,
         view=scored.view,
         settings=_settings_dict(predictions, settings),
-        metrics={**metrics, **more.metrics},
+        metrics={name: found[name] for name in (*METRICS, *found) if name in found},
         absent={**absent, **more.absent},
         reliability=_curve(scored, settings),
         chance=null,

@@ -30,11 +30,11 @@ class Further:
 
 def further(scored: Scored, settings: Settings) -> Further:
     """Every metric that is computed on request, if all were asked for."""
-    if settings.metrics == "standard":
-        return Further()
-    asked = [metric for metric in METRICS.values() if metric.on_request]
+    asked = [metric for metric in METRICS.values() if metric.on_request and metric.row_kernel is None]
     values: dict[str, Estimate] = {}
-    absent: dict[str, str] = {}
+    absent: dict[str, str] = dict(scored.unranked)
+    if settings.metrics != "all":
+        return Further(absent=absent, notes=tuple(_notes([], values, absent, scored)))
     for metric in asked:
         try:
             values[metric.name] = Estimate(value=_value(metric, scored, settings))

@@ -1,7 +1,7 @@
 """What was asked for, and what the one pass over a model's rows gave: ready for any judgement. Floor 3."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,16 +11,20 @@ from calibkit import _checks
 from calibkit._numerics import Floats, effective_size
 from calibkit.binning import Binning
 from calibkit.bracket import too_rare
-from calibkit.errors import InputFormatError
+from calibkit.errors import CalibkitError, InputFormatError
 from calibkit.intervals import PairedEstimate, paired_t
+from calibkit.metrics import METRICS
 from calibkit.pairs import Pairs, PairView, pairs_of
 from calibkit.predictions import Predictions
+from calibkit.pseudo_values import too_few_answers, why_no_difference
 from calibkit.scores import RowScores
-from calibkit.units import units_of
+from calibkit.units import Units, units_of
 from calibkit.views import Binned, View, score_and_bin
 
 Rng = int | np.random.Generator
 Which = Literal["standard", "all"]
+# What a comparison asks for: the standard table, and the metrics on request that it holds.
+Asked = Literal["standard", "all", "compared"]
 
 FEW_ROWS = 100
 LOOKED_AT = 1_000
@@ -35,7 +39,7 @@ class Settings:
     confidence_level: float | None = 0.95
     seed: int = 0
     threads: int | None = None
-    metrics: Which = "standard"
+    metrics: Asked = "standard"
 
     @property
     def level_or_default(self) -> float:
@@ -52,10 +56,9 @@ def make_settings(
     confidence_level: float | None,
     rng: Rng,
     threads: int | None,
-    metrics: Which = "standard",
+    metrics: Asked = "standard",
 ) -> Settings:
     """Check the options of `evaluate` and `compare`, once."""
-    _checks.check_choice(metrics, ("standard", "all"), option="metrics")
     generator = _checks.check_rng(rng)
     seed = int(generator.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
     return Settings(
@@ -79,11 +82,13 @@ def check_predictions(given: object, what: str = "predictions") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """One model after the one pass: row scores and bin tables."""
+    """One model after the one pass: row scores and bin tables; row scores of rankings, and why some have none."""
 
     predictions: Predictions
     scores: RowScores
     binned: Binned
+    rankings: Mapping[str, Floats] = field(default_factory=dict)
+    unranked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def view(self) -> View:
@@ -94,6 +99,12 @@ class Scored:
     def many_pairs(self) -> bool:
         """Whether its view has k pairs a row."""
         return self.view in ("classwise", "flattened")
+
+    @property
+    def units(self) -> Units:
+        """Its rows, or its groups of dependent rows."""
+        predictions = self.predictions
+        return units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
 
     @property
     def gap(self) -> Floats:
@@ -136,7 +147,24 @@ def score(predictions: Predictions, settings: Settings, *, temperature: float | 
         keep_rows=settings.confidence_level is not None,
         by_class=settings.metrics == "all",
     )
-    return Scored(predictions=predictions, scores=scores, binned=binned)
+    rankings, unranked = _rankings(predictions, scores, settings.metrics)
+    return Scored(predictions=predictions, scores=scores, binned=binned, rankings=rankings, unranked=unranked)
+
+
+def _rankings(
+    predictions: Predictions, scores: RowScores, asked: Asked
+) -> tuple[Mapping[str, Floats], Mapping[str, str]]:
+    """Row scores of the rankings that were asked for; and why these rows cannot give one."""
+    found: dict[str, Floats] = {}
+    absent: dict[str, str] = {}
+    for metric in METRICS.values():
+        if metric.row_kernel is None or not (asked == "all" or (asked == "compared" and metric.compared)):
+            continue
+        try:
+            found[metric.name] = metric.row_kernel(pairs_of(predictions, scores, view="top-label"))
+        except CalibkitError as undefined:
+            absent[metric.name] = str(undefined)
+    return found, absent
 
 
 def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
@@ -161,6 +189,11 @@ def why_no_score_interval(scored: Scored) -> str | None:
     return too_rare(rows.table, rows.present().units())
 
 
+def why_no_ranking_interval(scored: Scored) -> str | None:
+    """Why a ranking has no interval: too few answers of either kind, or too few whole groups of them."""
+    return too_few_answers(scored.scores.correct, scored.units) or why_no_score_interval(scored)
+
+
 def paired_mean(
     model: Scored, reference: Scored, values: tuple[NDArray[Any], NDArray[Any]], *, level: float
 ) -> PairedEstimate:
@@ -172,6 +205,16 @@ def paired_mean(
         return found
     unseen = why_no_score_interval(model) or why_no_score_interval(reference)
     return found if unseen is None else PairedEstimate(value=found.value, reason=unseen)
+
+
+def paired_ranking(model: Scored, reference: Scored, name: str, *, level: float) -> PairedEstimate:
+    """Paired difference of a ranking; without interval where too few answers, or no unlike ones, decide it."""
+    ours, theirs = model.rankings[name], reference.rankings[name]
+    found = paired_mean(model, reference, (ours, theirs), level=level)
+    if found.reason is not None or np.array_equal(ours, theirs):
+        return found
+    reason = why_no_difference(found.value, model.scores.correct, reference.scores.correct, model.units)
+    return found if reason is None else PairedEstimate(value=found.value, reason=reason)
 
 
 def _what_may_be_a_mistake(scored: Scored) -> Iterator[str]:
@@ -214,6 +257,6 @@ def what_the_pass_saw(scored: Scored) -> Iterator[str]:
         size = effective_size(predictions.weights, len(predictions))
         yield f"Weighted rows: intervals use n_eff = {size:,.1f}."
     if predictions.groups is not None:
-        units = units_of(len(predictions), weights=predictions.weights, groups=predictions.groups)
+        units = scored.units
         yield f"Dependent rows: intervals use G = {units.count:,} groups, G_eff = {units.effective:,.1f}."
         yield "No chance level of ECE: rows of a group are dependent."

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibkit._checks import check_choice
-from calibkit._numerics import Floats, sums_by
+from calibkit._numerics import Floats, Integers, sums_by
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores, score_rows
 from calibkit.views import resolve_view
@@ -105,12 +105,18 @@ def pairs_of(predictions: Predictions, scores: RowScores, *, view: PairView) -> 
 
 def pool_ties(pairs: Pairs) -> TiedPairs:
     """Rows of equal forecast together: the order of the rows is forgotten here."""
+    return pool_rows(pairs)[0]
+
+
+def pool_rows(pairs: Pairs) -> tuple[TiedPairs, Integers]:
+    """Rows of equal forecast together, and at which of the distinct forecasts each row is, (n,)."""
     values, block = np.unique(pairs.forecast, return_inverse=True)
     weight = np.ones(len(pairs)) if pairs.weights is None else pairs.weights
     total = sums_by(block, weight, len(values))
-    return TiedPairs(
+    tied = TiedPairs(
         forecast=values,
         weight=total,
         weight_squared=total if pairs.weights is None else sums_by(block, weight**2, len(values)),
         happened=sums_by(block, np.where(pairs.outcome, weight, 0.0), len(values)),
     )
+    return tied, block.astype(np.int64, copy=False)

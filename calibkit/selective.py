@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from calibkit._checks import check_counts
 from calibkit._numerics import Floats
-from calibkit.pairs import Pairs, pool_ties, read_pairs
+from calibkit.pairs import Pairs, TiedPairs, pool_ties, read_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +36,11 @@ class TiedBlocks:
 
 def tied_blocks(pairs: Pairs) -> TiedBlocks:
     """Blocks of tied rows, the most confident first; the order of the rows is forgotten here."""
-    tied = pool_ties(pairs)
+    return blocks_of(pool_ties(pairs))
+
+
+def blocks_of(tied: TiedPairs) -> TiedBlocks:
+    """The same of rows that are pooled already."""
     size, wrong = tied.weight[::-1], (tied.weight - tied.happened)[::-1]
     return TiedBlocks(size=size, wrong=wrong, above=np.cumsum(size) - size, wrong_above=np.cumsum(wrong) - wrong)
 
@@ -50,14 +54,31 @@ def aurc(pairs: Pairs) -> float:
     0.277778
     """
     check_counts(pairs.weights, what="AURC and E-AURC", other="area_under_generalized_risk_coverage")
-    if len(pairs) == 0:
-        return float("nan")
-    blocks = tied_blocks(pairs)
+    return aurc_of(tied_blocks(pairs))
+
+
+def aurc_of(blocks: TiedBlocks) -> float:
+    """AURC of rows whose weights were checked; NaN without rows."""
+    return float(summed_risks(blocks).sum() / blocks.size.sum()) if len(blocks.size) else float("nan")
+
+
+def summed_risks(blocks: TiedBlocks) -> Floats:
+    """Over the rows of each block, (b,): error rates of all rows down to it, summed, and the mean over their orders."""
     # Of m tied rows with e wrong ones, below a rows with E wrong ones, the first t hold t e/m wrong ones on average:
     # sum_t (E + t e/m)/(a + t) = e + (E - a e/m) sum_t 1/(a + t).
-    excess = blocks.wrong_above - blocks.above * blocks.wrong / blocks.size
-    risks = blocks.wrong + excess * _reciprocals(blocks.above, blocks.size)
-    return float(risks.sum() / blocks.size.sum())
+    excess = blocks.wrong_above - blocks.above * blocks.wrong / np.maximum(blocks.size, 1)
+    return np.asarray(np.where(blocks.size > 0, blocks.wrong + excess * reciprocals(blocks.above, blocks.size), 0.0))
+
+
+def reciprocals(start: Floats, length: Floats) -> Floats:
+    """1/(a + 1) + ... + 1/(a + m) for each start a and length m, m at least 1."""
+    from scipy.special import digamma
+
+    # The difference of two digammas cancels where m is small against a; a single row, the usual case, needs none.
+    sums = 1 / (start + 1)
+    several = np.flatnonzero(length > 1)
+    sums[several] = digamma(start[several] + length[several] + 1) - digamma(start[several] + 1)
+    return np.asarray(sums)
 
 
 def excess_aurc(pairs: Pairs) -> float:
@@ -279,11 +300,3 @@ def confidence_auroc(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike 
     0.5
     """
     return auroc(read_pairs(labels, probs, view="top-label", weights=weights))
-
-
-def _reciprocals(start: Floats, length: Floats) -> Floats:
-    """1/(a + 1) + ... + 1/(a + m) for each start a and length m."""
-    from scipy.special import digamma
-
-    # The difference of two digammas cancels where m is small against a; a single row, the usual case, needs none.
-    return np.where(length == 1, 1 / (start + 1), digamma(start + length + 1) - digamma(start + 1))

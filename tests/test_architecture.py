@@ -42,6 +42,7 @@ ROOMS = (
     "by_chance",
     "mean_scores",
     "selective",
+    "pseudo_values",
     "information",
     "goodness_of_fit",
     "metrics",

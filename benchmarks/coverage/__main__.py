@@ -8,13 +8,14 @@ of a sample differ by exactly 0 there: such samples have no interval in these ta
 import argparse
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from benchmarks.coverage import rankings
 from benchmarks.coverage.cells import Cell
 from benchmarks.coverage.summary import draw, lowest_lines, size_lines, summary_lines
-from benchmarks.coverage.tables import SIZES, Plan, tables
+from benchmarks.coverage.tables import SIZES, Plan, Table, tables
 
 FIGURE = "![Coverage of every cell by kind of interval, with the nominal level]({})\n\n"
 
@@ -26,10 +27,14 @@ def markdown(title: str, head: Iterable[str], lines: Iterable[tuple[str, ...]]) 
     return f"## {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{rows}"
 
 
-def simulate(plan: Plan, part: str, jobs: int, cells: list[Cell]) -> Iterator[str]:
+# What is simulated apart from the rest: each has marks of its own on the pages.
+SECTIONS: dict[str, Callable[[], Iterator[Table]]] = {"calibration": tables, "rankings": rankings.tables}
+
+
+def simulate(section: str, plan: Plan, part: str, jobs: int, cells: list[Cell]) -> Iterator[str]:
     """Every table whose title holds the part, as it is done; its cells are added to the list."""
     with ProcessPoolExecutor(jobs) as workers:
-        chosen = [table for table in tables() if part in table.title]
+        chosen = [table for table in SECTIONS[section]() if part in table.title]
         # All tasks are handed out at once, so that no process waits for the end of a table.
         results = [[workers.submit(task, plan) for task in table.tasks] for table in chosen]
         for table, futures in zip(chosen, results, strict=True):
@@ -51,13 +56,13 @@ def paste(path: Path, name: str, text: str) -> None:
     path.write_text(between.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page), encoding="utf-8")
 
 
-def summary(cells: list[Cell], plan: Plan) -> str:
+def summary(cells: list[Cell], plan: Plan, *, section: str) -> str:
     """What all cells say: kinds of intervals, sizes of tests, the lowest cells."""
-    sizes = " / ".join(f"{n:,}" for n in SIZES)
+    usual = f"; n = {' / '.join(f'{n:,}' for n in SIZES)} unless said otherwise" if section == "calibration" else ""
     return "\n".join(
         (
-            f"{len(cells):,} cells of at least {plan.repetitions:,} samples, seed {plan.seed}; n = {sizes} unless said "
-            "otherwise. Cells that give an interval to fewer than half of their samples are not counted here.\n",
+            f"{len(cells):,} cells of at least {plan.repetitions:,} samples, seed {plan.seed}{usual}. "
+            "Cells that give an interval to fewer than half of their samples are not counted here.\n",
             markdown(
                 "Coverage by kind of interval, %",
                 ("interval of", "cells", "lowest", "mean", "highest", "below 93"),
@@ -78,6 +83,7 @@ def summary(cells: list[Cell], plan: Plan) -> str:
 def main() -> None:
     """Simulate and say it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--of", choices=tuple(SECTIONS), default="calibration", help="which intervals")
     parser.add_argument("--repetitions", type=int, default=200, help="samples a cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -87,16 +93,18 @@ def main() -> None:
     options = parser.parse_args()
     plan, cells, start = Plan(options.repetitions, options.seed), [], time.perf_counter()
     found = []
-    for table in simulate(plan, options.tables, options.jobs, cells):
+    for table in simulate(options.of, plan, options.tables, options.jobs, cells):
         found.append(table)
         print(table, flush=True)
-    print(summary(cells, plan))
+    said = summary(cells, plan, section=options.of)
+    print(said)
     if options.figure is not None:
         draw(cells, options.figure, repetitions=plan.repetitions)
     if options.page is not None:
         picture = "" if options.figure is None else FIGURE.format(Path(options.figure).relative_to(options.page))
-        paste(options.page / "coverage.md", "summary", picture + summary(cells, plan).replace("## ", "### "))
-        paste(options.page / "coverage-tables.md", "tables", "\n".join(found))
+        prefix = "" if options.of == "calibration" else f"{options.of} "
+        paste(options.page / "coverage.md", f"{prefix}summary", picture + said.replace("## ", "### "))
+        paste(options.page / "coverage-tables.md", f"{prefix}tables", "\n".join(found))
     print(f"{time.perf_counter() - start:.0f} s in {options.jobs} processes")
 
 

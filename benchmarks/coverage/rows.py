@@ -14,6 +14,8 @@ from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, pair
 
 # (low, high, p-value); None where a sample has no interval.
 Ends = tuple[float | None, float | None, float | None]
+# Draws and judges one sample.
+Sample = Callable[..., Ends]
 # Draws the rows, outcomes and groups of a sample.
 Design = Callable[[World, np.random.Generator], tuple[Rows, NDArray[np.bool_], Rows | None]]
 

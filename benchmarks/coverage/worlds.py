@@ -132,9 +132,10 @@ SHAPES: dict[str, Shape] = {
 
 
 def weighted(world: World, kind: str) -> World:
-    """The same forecasts with weights: at random (exponential), or larger where the forecast is lower (importance)."""
+    """The same forecasts with weights: at random (exponential, counts), or larger where they are lower (importance)."""
     weight = {
         "exponential": np.random.default_rng(11).exponential(size=POPULATION),
+        "counts": np.random.default_rng(11).integers(1, 6, POPULATION).astype(np.float64),
         "importance": np.exp(-2 * world.confidence),
     }[kind]
     return replace(world, weight=weight)

@@ -8,7 +8,7 @@ from typing import Literal
 from calibkit._numerics import Floats
 from calibkit.bracket import Chance
 from calibkit.calibration_error import Norm
-from calibkit.pairs import PairView
+from calibkit.pairs import Pairs, PairView
 
 Orientation = Literal["larger is better", "smaller is better", "nearer 0 is better", "neither"]
 Kind = Literal["mean", "binned", "bin-free", "decomposition", "recalibration", "ranking", "information"]
@@ -79,6 +79,11 @@ class Metric:
         ``chance_kernel(pairs, rng=rng) -> Chance``: a faster way to it than to run the kernel on drawn outcomes.
     undefined : str or None
         Where it is NaN although there are rows, if anywhere.
+    row_kernel : callable or None
+        ``row_kernel(pairs) -> ndarray of shape (n,)``: row scores whose mean is the metric and whose spread is its
+        spread. It has an interval then, and a paired difference.
+    compared : bool
+        Whether every comparison holds it, though an evaluation does only on request.
     """
 
     name: str
@@ -102,6 +107,8 @@ class Metric:
     by_chance: bool = False
     chance_kernel: Callable[..., Chance] | None = None
     undefined: str | None = None
+    row_kernel: Callable[[Pairs], Floats] | None = None
+    compared: bool = False
 
     @property
     def on_request(self) -> bool:

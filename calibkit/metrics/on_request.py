@@ -10,6 +10,7 @@ from calibkit.metrics.bin_free import BIN_FREE, DECOMPOSITION
 from calibkit.metrics.binned_errors import BINNED
 from calibkit.metrics.metric import Metric
 from calibkit.pairs import Pairs
+from calibkit.pseudo_values import augrc_rows, aurc_rows
 from calibkit.selective import (
     area_under_generalized_risk_coverage,
     area_under_risk_coverage,
@@ -28,6 +29,8 @@ RANKING = (
         function=area_under_risk_coverage,
         kind="ranking",
         kernel=aurc,
+        row_kernel=aurc_rows,
+        compared=True,
         pair_view="top-label",
         orientation="smaller is better",
         bounds=(0.0, 1.0),
@@ -44,7 +47,7 @@ RANKING = (
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="AURC above that of the best ranking of the same answers.",
-        reading="0: every error is less confident",
+        reading="0: errors rank last",
     ),
     Metric(
         name="augrc",
@@ -52,6 +55,7 @@ RANKING = (
         function=area_under_generalized_risk_coverage,
         kind="ranking",
         kernel=augrc,
+        row_kernel=augrc_rows,
         pair_view="top-label",
         orientation="smaller is better",
         bounds=(0.0, 0.5),

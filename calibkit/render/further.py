@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from calibkit.metrics import METRICS, QUESTIONS, TESTS
 from calibkit.render.document import Block, Heading, Passage, Table
 from calibkit.render.numbers import format_number, format_p
-from calibkit.render.tables import Columns, Result, held, on_request, reading, title
+from calibkit.render.tables import Columns, Result, estimate_parts, held, on_request, reading, title
 
 _CHANCE = (
     "what a calibrated model with these forecasts would show: its mean, its 95th percentile, and how often it would "
@@ -53,9 +53,9 @@ def _cells(result: Result, name: str) -> tuple[str, ...]:
     if name in result.get("tests", {}):
         test = result["tests"][name]
         return format_number(test["statistic"]), f"{_scale(test)}p {format_p(test['p_value'])}"
-    value, chance = format_number(result["metrics"][name]["value"]), result.get("by_chance", {}).get(name)
+    (value, interval), chance = estimate_parts(result["metrics"][name]), result.get("by_chance", {}).get(name)
     if chance is None:
-        return value, reading(name, result["view"])
+        return value, ", ".join(part for part in (interval, reading(name, result["view"])) if part)
     mean, p95 = (format_number(chance[key], digits=3) for key in ("mean", "p95"))  # to fit in 80 columns
     return value, f"chance {mean}, 95% {p95}, p {format_p(chance['p_value'])}"
 
@@ -63,12 +63,12 @@ def _cells(result: Result, name: str) -> tuple[str, ...]:
 def _cell(result: Result, name: str) -> tuple[str, ...]:
     """Value, with the p-value where there is one."""
     if name in result.get("tests", {}):
-        number, tested = result["tests"][name]["statistic"], result["tests"][name]
+        value, tested = format_number(result["tests"][name]["statistic"]), result["tests"][name]
     elif name in result["metrics"]:
-        number, tested = result["metrics"][name]["value"], result.get("by_chance", {}).get(name)
+        value = " ".join(estimate_parts(result["metrics"][name])).rstrip()
+        tested = result.get("by_chance", {}).get(name)
     else:
         return ("not defined",)
-    value = format_number(number)
     return (value if tested is None else f"{value} (p {format_p(tested['p_value'])})",)
 
 

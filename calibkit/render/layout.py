@@ -92,19 +92,19 @@ def _metric_tables(result: Result) -> Iterator[Block]:
     saved = [(sanitise(name), model) for name, model in result["models"].items()]
     scaled = result.get("scaled")
     if scaled is None:
-        yield side_by_side(saved)
+        yield side_by_side(saved, compared=True)
         return
     fitted = [" ".join(estimate_parts(result["temperature"][name])) for name in scaled["models"]]
     after = [(sanitise(name), model) for name, model in scaled["models"].items()]
     if len(saved) == 1:
         yield Heading(title=saved[0][0], level=2)
         columns = [("as saved", saved[0][1]), ("after scaling", after[0][1])]
-        yield side_by_side(columns, first_row=["1", *fitted])
+        yield side_by_side(columns, compared=True, first_row=["1", *fitted])
         return
     yield Heading(title="As saved", level=2)
-    yield side_by_side(saved)
+    yield side_by_side(saved, compared=True)
     yield Heading(title="After temperature scaling", level=2)
-    yield side_by_side(after, first_row=fitted)
+    yield side_by_side(after, compared=True, first_row=fitted)
 
 
 def _difference_tables(result: Result) -> Iterator[Block]:

@@ -34,10 +34,12 @@ def evaluation_table(result: Result) -> Table:
     return Table(header=header, rows=tuple(rows), align="lr" + "l" * (len(header) - 2))
 
 
-def side_by_side(columns: Columns, *, sizes: bool = False, first_row: Sequence[str] | None = None) -> Table:
-    """One column a model, value and interval in each cell."""
+def side_by_side(
+    columns: Columns, *, sizes: bool = False, compared: bool = False, first_row: Sequence[str] | None = None
+) -> Table:
+    """One column a model, value and interval in each cell; in a comparison also what that adds to the table."""
     results = [result for _, result in columns]
-    metrics = [metric for metric in held(results) if not on_request(metric)]
+    metrics = [metric for metric in held(results) if not on_request(metric) or (compared and METRICS[metric].compared)]
     rows: list[tuple[str, ...]] = []
     if sizes:
         rows.append(("rows", *(f"{result['n']:,}" for result in results)))
