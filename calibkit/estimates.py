@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibkit._numerics import effective_size, weighted_mean
 from calibkit.bracket import Chance, bracket_interval, many_pairs_ends
 from calibkit.calibration_error import calibration_error
-from calibkit.intervals import MeanInterval, mean_interval, wilson_interval
+from calibkit.intervals import MeanInterval, mean_interval
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
     FEW_ROWS,
@@ -20,6 +20,7 @@ from calibkit.one_pass import (
     why_no_ranking_interval,
     why_no_score_interval,
 )
+from calibkit.proportions import wilson_interval
 from calibkit.results import Estimate
 
 # Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.

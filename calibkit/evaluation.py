@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from calibkit._checks import check_choice
-from calibkit.bracket import Chance, chance
+from calibkit.bracket import Chance, chance, chance_of_groups, few_expected
 from calibkit.calibration_error import ReliabilityCurve, curve_of
 from calibkit.estimates import standard_estimates
 from calibkit.further import further
@@ -231,10 +231,10 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     """An evaluation from a model's one pass; a temperature fitted elsewhere sharpens the verdict's direction."""
     predictions, binned, level = scored.predictions, scored.binned, settings.confidence_level
     offered = None if level is None else why_no_ece_interval(scored, settings)
-    null = None
-    if level is not None and not scored.many_pairs and predictions.groups is None and len(predictions) > 0:
-        null = chance(binned.tables[0], rng=np.random.default_rng(settings.seed))
+    null = None if level is None else _null(scored, settings)
     metrics, reasons = standard_estimates(scored, settings, null)
+    unshown = None if null is None else _why_no_chance_level(scored)
+    null = null if unshown is None else None
     more = further(scored, settings)
     verdict = None
     if level is not None and offered is None:
@@ -246,11 +246,10 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
         *what_the_pass_saw(scored),
         *binned.notes,
         *reasons,
-        *_chance_notes(metrics["ece"], null),
+        *_chance_notes(metrics["ece"], null, grouped=predictions.groups is not None),
         *more.notes,
     )
-    if offered is not None:
-        notes = (*notes, offered)
+    notes = (*notes, *(note for note in (unshown, offered) if note is not None))
     absent, found = _absent(predictions), {**metrics, **more.metrics}
     return Evaluation(
         name=predictions.name or "predictions",
@@ -301,10 +300,26 @@ def _absent_note(absent: Mapping[str, str]) -> Iterator[str]:
         yield f"No NLL and no Brier score: {next(iter(absent.values()))}."
 
 
-def _chance_notes(ece: Estimate, null: Chance | None) -> Iterator[str]:
+def _null(scored: Scored, settings: Settings) -> Chance | None:
+    """What a calibrated model would show of the ECE, of independent rows or of groups."""
+    rng, rows = np.random.default_rng(settings.seed), scored.binned.rows
+    if rows is None or len(scored.predictions) == 0:
+        return None
+    return chance(rows.table, rng=rng) if rows.groups is None else chance_of_groups(rows.present(), rng=rng)
+
+
+def _why_no_chance_level(scored: Scored) -> str | None:
+    """Dependent rows show what chance does only where their groups are many: where the test keeps its size."""
+    rows = scored.binned.rows
+    reason = None if rows is None or rows.groups is None else few_expected(rows.present())
+    return None if reason is None else f"No chance level of ECE: {reason}."
+
+
+def _chance_notes(ece: Estimate, null: Chance | None, *, grouped: bool) -> Iterator[str]:
     if null is not None:
+        these = "these confidences and groups" if grouped else "these confidences"
         yield (
-            f"ECE {format_number(ece.value)}; a calibrated model with these confidences would show "
+            f"ECE {format_number(ece.value)}; a calibrated model with {these} would show "
             f"{format_number(null.mean)} on average, {format_number(null.p95)} at its 95th percentile "
             f"(p {format_p(null.p_value)})."
         )

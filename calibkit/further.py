@@ -102,4 +102,4 @@ def _notes(
     if again:
         yield f"Read the array once more: {', '.join(again)}."
     if scored.predictions.groups is not None:
-        yield "No tests of calibration and no chance levels: rows of a group are dependent."
+        yield "No tests of calibration, and no chance levels but that of ECE: rows of a group are dependent."

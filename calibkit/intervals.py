@@ -1,4 +1,4 @@
-"""Intervals of means, of fractions, and of paired mean differences; Holm's adjustment. Floor 2."""
+"""Intervals of means and of paired mean differences; Holm's adjustment. Floor 2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class MeanInterval:
     low, high : float or None
         Ends of the interval.
     dof : float or None
-        Degrees of freedom of t: effective rows (or groups) minus 1.
+        Degrees of freedom of t.
     tilt : float
         Skewness of the mean that the interval allows for.
     reason : str or None
@@ -124,7 +124,9 @@ def mean_interval(
     -----
     The standard error is the CR3 jackknife: with unit totals w_g, leaving out unit g moves the mean by
     ``sum_{i in g} w_i (x_i - mean) / (W - w_g)``; its square, summed over the G units, times (G - 1)/G. For rows of
-    equal weight that is s/sqrt(n). The degrees of freedom are G_eff - 1 with ``G_eff = W^2 / sum w_g^2``.
+    equal weight that is s/sqrt(n). The degrees of freedom of rows are n_eff - 1, ``n_eff = W^2 / sum w_i^2``; those of
+    groups lie between Satterthwaite's for independent rows, ``G_eff - 1`` with ``G_eff = W^2 / sum w_g^2``, and his for
+    rows that are alike, ``(sum w_g^2)^2 / sum w_g^4 - 1``: their geometric mean, G - 1 for groups of one size.
 
     Skewed scores need many units: more than 25 times their squared skewness (Cochran), which is a skewness c of the
     mean below .2. With fewer, a note says so, and the end on the side of the tail lies c (1 + 2 t^2)/6 standard errors
@@ -133,7 +135,8 @@ def mean_interval(
 
     References
     ----------
-    Bell, McCaffrey 2002, "Bias reduction in standard errors for linear regression with multi-stage samples".
+    Bell, McCaffrey 2002, "Bias reduction in standard errors for linear regression with multi-stage samples" (degrees
+    of freedom by Satterthwaite 1946, too).
     MacKinnon, Nielsen, Webb 2023, "Cluster-robust inference: a guide to empirical practice", section 3 (CV3).
     Kish 1965, "Survey sampling" (effective size).
     Johnson 1978, "Modified t tests and confidence intervals for asymmetrical populations", eq. 2.5.
@@ -155,7 +158,7 @@ def mean_interval(
         return replace(result, reason=units.reason)
     if not np.isfinite(result.value):
         return replace(result, reason=f"{_infinite(values)} of {len(values):,} rows have an infinite score")
-    spread, dof = units.spread(values, result.value), units.effective - 1
+    spread, dof = units.spread(values, result.value), units.dof
     se = float(with_unseen(spread.se, units.effective)) if binary else spread.se
     if not np.isfinite(se):
         return replace(result, se=se, reason="the variance is beyond the range of floats")
@@ -203,46 +206,6 @@ def with_unseen(se: Floats | float, n: Floats | float) -> Floats:
     """Standard error of a mean that allows for outcomes which n rows may have without showing any."""
     hidden = _HIDDEN / (n + _HIDDEN) ** 2 / (1 + (n * se) ** 2 / _ENOUGH)
     return np.asarray(np.sqrt(se**2 + hidden), dtype=np.float64)
-
-
-def wilson_interval(
-    proportion: float | Floats, n: float | NDArray[Any], *, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wilson's score interval of a fraction; inside [0, 1], and of positive width at fractions 0 and 1 too.
-
-    Parameters
-    ----------
-    proportion : float or ndarray
-        Observed fraction.
-    n : float or ndarray
-        Number of rows, or an effective number of them.
-    level : float
-        Coverage to aim at, such as 0.95.
-
-    Returns
-    -------
-    low, high : ndarray
-        NaN where `n` is 0.
-
-    References
-    ----------
-    Wilson 1927, "Probable inference, the law of succession, and statistical inference", p. 210.
-    Brown, Cai, DasGupta 2001, "Interval estimation for a binomial proportion", eq. 4.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(0.75, 20, level=0.95)
-    >>> round(float(low), 4), round(float(high), 4)
-    (0.5313, 0.8881)
-    """
-    z2 = normal_quantile(level) ** 2
-    share = np.asarray(proportion, dtype=np.float64)
-    size = np.where(np.asarray(n) > 0, n, np.nan).astype(np.float64)
-    centre = (share + z2 / (2 * size)) / (1 + z2 / size)
-    half = np.sqrt(z2) * np.sqrt(share * (1 - share) / size + z2 / (4 * size**2)) / (1 + z2 / size)
-    # At fraction 0 and 1 the end is exactly 0 and 1, whatever the rounding.
-    low = np.where(share == 0, 0.0 * size, np.maximum(centre - half, 0.0))
-    return low, np.where(share == 1, 1.0 + 0.0 * size, np.minimum(centre + half, 1.0))
 
 
 def paired_t(

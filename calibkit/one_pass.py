@@ -259,4 +259,3 @@ def what_the_pass_saw(scored: Scored) -> Iterator[str]:
     if predictions.groups is not None:
         units = scored.units
         yield f"Dependent rows: intervals use G = {units.count:,} groups, G_eff = {units.effective:,.1f}."
-        yield "No chance level of ECE: rows of a group are dependent."

@@ -64,6 +64,20 @@ class Units:
     effective: float
 
     @property
+    def dof(self) -> float:
+        """Degrees of freedom of a variance estimated from these units.
+
+        By Satterthwaite they are ``(sum v)^2 / sum v^2`` less 1 for units of variance v. That of a group's sum grows
+        with its size where its rows are independent (then they are `effective` less 1), and with the square of it
+        where they are alike: the geometric mean of the two. Groups of one size have their number less 1.
+        """
+        if self.codes is None:
+            return self.effective - 1
+        squares = np.square(np.asarray(self.weight))
+        alike = effective_size(squares, self.count) - 1
+        return float(np.sqrt((self.effective - 1) * max(alike, 1.0)))
+
+    @property
     def reason(self) -> str | None:
         """Why these units are too few for an interval, or None."""
         if self.codes is not None and self.count < MIN_GROUPS:

@@ -25,6 +25,7 @@ ROOMS = (
     "class_tables",
     "units",
     "intervals",
+    "proportions",
     "bracket",
     "unpaired",
     "views",

@@ -353,19 +353,26 @@ def test_dependent_rows_are_jackknifed_by_group():
         left = np.bincount(index[kept], gap[kept], 10) / kept.sum()
         moved.append([*(full - left), np.mean(signed) - np.mean(signed[kept])])
     errors = np.sqrt((len(names) - 1) / len(names) * np.sum(np.square(moved), axis=0))
-    theta, se, bias_low, bias_high = loop_parts(confidence, correct, 10, errors=dict(enumerate(errors[:-1])))
-    sizes = np.bincount(groups)
-    t = stats.t.ppf(0.975, n**2 / np.sum(sizes**2) - 1)
+    theta, se, bias_low, bias_high = loop_parts(
+        confidence, correct, 10, errors=dict(enumerate(errors[:-1])), further=0.3
+    )
+    sizes = np.bincount(groups)[names]
+    # Satterthwaite's degrees of freedom for rows of a group that are independent, and that are alike.
+    apart, alike = (np.sum(v) ** 2 / np.sum(v**2) - 1 for v in (sizes, sizes.astype(float) ** 2))
+    t = stats.t.ppf(0.975, math.sqrt(apart * alike))
     assert errors[-1] > 2 * se  # the groups matter
     effective = max(n**2 / np.sum(sizes**2), n * (se / errors[-1]) ** 2)
     changes = np.array(moved)[:, -1]
     tilt = np.sum(changes**3) / np.sum(changes**2) ** 1.5
     assert tilt < -0.2  # moves the lower end
     error = unseen(errors[-1], effective)
-    low, high, _ = bracket_interval(rows, level=0.95, chance=ACCEPTED)  # the chance of independent rows is not theirs
+    low, high, _ = bracket_interval(rows, level=0.95, chance=REJECTED)
     assert high == pytest.approx(theta - bias_low + t * error, rel=1e-9)
     below = t - tilt * (1 + 2 * t**2) / 6
     assert low == pytest.approx(max(0, theta - bias_high - below * error), abs=1e-9)
+    shifted = rows_of(np.clip(confidence + 0.3, 0, 1), correct, 10, groups=groups)
+    assert bracket_interval(shifted, level=0.95)[0] > 0
+    assert bracket_interval(shifted, level=0.95, chance=ACCEPTED)[0] == 0
 
 
 def test_groups_with_too_few_misses_have_no_interval():
@@ -384,7 +391,9 @@ def test_groups_of_one_row_widen_only_by_t():
     confidence, correct = over_confident(2_000)
     by_rows = bracket_interval(rows_of(confidence, correct), level=0.95)
     by_groups = bracket_interval(rows_of(confidence, correct, groups=np.arange(2_000)), level=0.95)
-    assert by_groups[:2] == pytest.approx(by_rows[:2], abs=3e-4)
+    assert by_groups[0] == pytest.approx(by_rows[0], abs=3e-4)
+    # The errors of the bins could be noisy, for all that the formula knows.
+    assert by_rows[1] < by_groups[1] < by_rows[1] + 0.004
 
 
 # Two models -----------------------------------------------------------------------------------------------------------
@@ -581,4 +590,4 @@ def test_election_forecasts_by_rows_and_by_groups():
     rows = rows_of(forecast, outcome, groups=data["group"])
     null = chance(rows.table, rng=np.random.default_rng(0))
     assert bracket_interval(rows.table, level=0.95, chance=null)[:2] == pytest.approx((0.0312, 0.0371), abs=6e-5)
-    assert bracket_interval(rows, level=0.95)[:2] == pytest.approx((0.0111, 0.0455), abs=6e-5)
+    assert bracket_interval(rows, level=0.95)[:2] == pytest.approx((0.0110, 0.0471), abs=6e-5)

@@ -240,7 +240,7 @@ def test_the_interval_of_a_bin_is_wilson_s():
 
 
 def test_the_interval_of_a_weighted_bin_has_its_effective_count():
-    from calibkit.intervals import wilson_interval
+    from calibkit.proportions import wilson_interval
 
     y, p, w = [1, 0, 1], [0.7, 0.8, 0.9], [1.0, 2.0, 0.5]
     curve = reliability_curve(y, p, n_bins=1, weights=w)
@@ -256,7 +256,7 @@ def rows_in_groups(confidence, correct, groups, n_bins, weights=None):
 
 @pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 0.5, 1.0, 3.0, 1.5, 0.7])])
 def test_the_rows_of_a_group_count_as_one_in_a_bin(weights):
-    from calibkit.intervals import wilson_interval
+    from calibkit.proportions import exact_interval
 
     confidence, correct = np.array([0.7, 0.8, 0.9, 0.6, 0.2, 0.75, 0.65]), np.array([1, 1, 0, 1, 0, 1, 1])
     groups = np.array(list("aabbaca"))
@@ -266,18 +266,23 @@ def test_the_rows_of_a_group_count_as_one_in_a_bin(weights):
     for b, inside in enumerate((confidence <= 0.5, confidence > 0.5)):
         totals = [row_weights[inside & (groups == g)].sum() for g in "abc"]
         size = sum(totals) ** 2 / sum(total**2 for total in totals)
-        expected = wilson_interval(np.average(correct[inside], weights=row_weights[inside]), size, level=0.95)
+        expected = exact_interval(np.average(correct[inside], weights=row_weights[inside]), size, level=0.95)
         assert (curve.low[b], curve.high[b]) == pytest.approx(tuple(map(float, expected)))
 
 
-def test_groups_of_one_row_and_no_groups_change_no_whisker():
+def test_groups_of_one_row_count_as_rows_in_the_whiskers():
+    from calibkit.proportions import exact_interval
+
     rng = np.random.default_rng(3)
     confidence, correct = rng.random(80), rng.random(80) < 0.5
     plain = rows_in_groups(confidence, correct, None, 5)
     expected = curve_of(plain.table, "top-label", level=0.9)
-    for rows in (plain, rows_in_groups(confidence, correct, rng.permutation(80), 5)):
-        found = curve_of(rows.table, "top-label", level=0.9, rows=rows)
-        np.testing.assert_allclose((found.low, found.high), (expected.low, expected.high))
+    found = curve_of(plain.table, "top-label", level=0.9, rows=plain)
+    np.testing.assert_allclose((found.low, found.high), (expected.low, expected.high))
+    grouped = rows_in_groups(confidence, correct, rng.permutation(80), 5)
+    found = curve_of(grouped.table, "top-label", level=0.9, rows=grouped)
+    exact = exact_interval(plain.table.accuracy, plain.table.count, level=0.9)
+    np.testing.assert_allclose((found.low, found.high), exact)
 
 
 def test_whiskers_of_dependent_rows_cover_where_those_of_rows_do_not():

@@ -250,6 +250,22 @@ def test_dependent_rows_widen_every_interval():
         assert grouped[metric].high - grouped[metric].low > 1.4 * (alone[metric].high - alone[metric].low)
 
 
+def test_many_groups_have_a_chance_level_above_that_of_their_rows():
+    rng = np.random.default_rng(5)
+    groups, forecast = np.repeat(np.arange(200), 5), rng.uniform(0.1, 0.9, 200)
+    outcome = (rng.random(200) < forecast)[groups]  # calibrated; the five rows of a group share their luck
+    rows = ck.evaluate(ck.Predictions.from_probs(outcome.astype(int), forecast[groups]))
+    grouped = ck.evaluate(ck.Predictions.from_probs(outcome.astype(int), forecast[groups], groups=groups))
+    assert rows.chance.p_value < 0.001
+    assert grouped.chance.p_value > 0.1
+    assert grouped.chance.mean == pytest.approx(np.sqrt(5) * rows.chance.mean, rel=0.1)
+    assert any("a calibrated model with these confidences and groups would show" in note for note in grouped.notes)
+    assert f"could not show less than {grouped.chance.p95:.4f}" in grouped.verdict
+    assert grouped["ece"].low == 0
+    shuffled = ck.evaluate(ck.Predictions.from_probs(outcome.astype(int), forecast[groups], groups=groups), rng=1)
+    assert shuffled.chance != grouped.chance
+
+
 def test_fewer_than_five_groups_give_no_interval_and_no_verdict():
     groups = np.arange(400) % 4
     evaluation = ck.evaluate(ck.Predictions.from_logits(LABELS, LOGITS, groups=groups))
@@ -263,6 +279,9 @@ def test_the_election_file_by_rows_and_by_groups():
     grouped = ck.load(real_data("binary/538_governors_elections.npz"))
     assert grouped.groups is not None
     evaluation = ck.evaluate(grouped)
-    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0111, 0.0455), abs=6e-5)
+    assert (evaluation["ece"].low, evaluation["ece"].high) == pytest.approx((0.0110, 0.0471), abs=6e-5)
     assert (evaluation["base_rate"].low, evaluation["base_rate"].high) == pytest.approx((0.4080, 0.4344), abs=6e-5)
     assert any("G = 253 groups, G_eff = 180" in note for note in evaluation.notes)
+    # Nine tenths of the forecasts are nearly certain: what their races expect to go wrong is 16 whole races.
+    assert evaluation.chance is None
+    assert any(note.startswith("No chance level of ECE: the 9.0% rarer outcomes") for note in evaluation.notes)

@@ -132,7 +132,9 @@ def test_no_chance_level_of_dependent_rows(gap_squared):
     assert gap_squared.name in grouped.metrics
     assert gap_squared.name not in grouped.by_chance
     assert not grouped.tests
-    assert "No tests of calibration and no chance levels: rows of a group are dependent." in grouped.notes
+    assert (
+        "No tests of calibration, and no chance levels but that of ECE: rows of a group are dependent." in grouped.notes
+    )
 
 
 def test_what_rows_cannot_give_is_absent_with_the_reason():

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coverage.cells import LEVEL, Drawn
+from benchmarks.coverage.cells import LEVEL, NULL_DRAWS, Drawn
 from benchmarks.coverage.worlds import POPULATION, Floats, Scores, World
 from calibkit.binning import BinTable
 from calibkit.bracket.null import null_errors
@@ -16,9 +16,6 @@ from calibkit.bracket.single import many_table_ends, table_ends
 from calibkit.intervals import with_unseen
 
 Counts = NDArray[np.int64]
-
-# With 199 draws a p-value can be 2.5 % and 5 % exactly, and rejects as often as one of infinitely many draws.
-NULL_DRAWS = 199
 
 
 def forecast_counts(n: int, rng: np.random.Generator, repetitions: int, size: int = POPULATION) -> Counts:

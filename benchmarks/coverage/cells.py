@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
+# With 199 draws a p-value can be 2.5 % and 5 % exactly, and rejects as often as one of infinitely many draws.
+NULL_DRAWS = 199
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

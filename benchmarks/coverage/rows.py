@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coverage.cells import LEVEL, Drawn
+from benchmarks.coverage.cells import LEVEL, NULL_DRAWS, Drawn
 from benchmarks.coverage.worlds import POPULATION, Floats, Rows, Score, World, dependent_sample, group_sizes
-from calibkit.bracket import bracket_interval, paired_bracket, too_rare
+from calibkit.bracket import bracket_interval, chance_of_groups, few_expected, paired_bracket, too_rare
 from calibkit.calibration_error import curve_of
-from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t, wilson_interval
+from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t
+from calibkit.proportions import wilson_interval
 
 # (low, high, p-value); None where a sample has no interval.
 Ends = tuple[float | None, float | None, float | None]
@@ -63,9 +64,11 @@ def gap(confidence: Floats, outcome: NDArray[Any]) -> Floats:
 
 
 def bracket(rng: np.random.Generator, *, design: Design, world: World) -> Ends:
-    """The bracket interval of dependent rows."""
-    low, high, _ = bracket_interval(world.binned(*design(world, rng)), level=LEVEL)
-    return low, high, None
+    """The bracket interval of dependent rows, and the p-value of their chance level where one is shown."""
+    rows = world.binned(*design(world, rng))
+    null = chance_of_groups(rows.present(), rng=rng, n_draws=NULL_DRAWS)
+    low, high, _ = bracket_interval(rows, level=LEVEL, chance=null)
+    return low, high, null.p_value if few_expected(rows.present()) is None else None
 
 
 def whisker(rng: np.random.Generator, *, design: Design, world: World) -> Ends:

@@ -1,8 +1,19 @@
 """What chance alone does to an ECE, and the interval that allows for it, for one model and for a pair. Floor 2."""
 
+from calibkit.bracket.group_null import chance_of_groups, few_expected
 from calibkit.bracket.null import Chance, chance
 from calibkit.bracket.paired import paired_bracket
 from calibkit.bracket.parts import BinnedRows
 from calibkit.bracket.single import bracket_interval, many_pairs_ends, too_rare
 
-__all__ = ["BinnedRows", "Chance", "bracket_interval", "chance", "many_pairs_ends", "paired_bracket", "too_rare"]
+__all__ = [
+    "BinnedRows",
+    "Chance",
+    "bracket_interval",
+    "chance",
+    "chance_of_groups",
+    "few_expected",
+    "many_pairs_ends",
+    "paired_bracket",
+    "too_rare",
+]

@@ -39,9 +39,9 @@ class Chance:
 def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) -> Chance:
     """ECE that a calibrated model with these confidences would show: consistency resampling of the bin table.
 
-    For independent rows: where rows of one group are dependent, a calibrated model shows more, and the test would
-    reject it far too often. Never to be subtracted from an ECE: where the model is miscalibrated, the bias is far
-    smaller than this.
+    For independent rows: where rows of one group are dependent, a calibrated model shows more (see
+    `chance_of_groups`), and this test would reject it far too often. Never to be subtracted from an ECE: where the
+    model is miscalibrated, the bias is far smaller than this.
 
     Parameters
     ----------
@@ -82,7 +82,20 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     weight, expected = table.weight[filled], table.confidence_sum[filled]
     null = null_errors(effective_counts(table)[filled], weight, expected, rng=rng, n_draws=n_draws)
     observed = np.abs(expected - table.outcome_sum[filled]).sum() / weight.sum()
-    return Chance(mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(_p_value(observed, null)))
+    return chance_from_draws(float(observed), null)
+
+
+def chance_from_draws(observed: float, null: Floats) -> Chance:
+    """Mean, 95th percentile and one-sided p-value from the errors of calibrated models, (n_draws,).
+
+    Examples
+    --------
+    >>> chance_from_draws(3.0, np.array([1.0, 2.0, 3.0, 4.0])).p_value
+    0.6
+    """
+    return Chance(
+        mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(_p_value(np.asarray(observed), null))
+    )
 
 
 def null_errors(size: Floats, weight: Floats, expected: Floats, *, rng: np.random.Generator, n_draws: int) -> Floats:

@@ -44,8 +44,8 @@ def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) ->
     whose sign is luck, and in the worst case 77 % of the intervals would hold the truth. For the lower bound of each
     bias, kappa is .6 larger than in `bracket_interval`: all that two models do not share may be in two or three bins.
 
-    With groups, s_b, each se and rho are those of groups, and z and Phi are of t with G_eff - 1 degrees of freedom and
-    its term for skewness. The interval errs on the safe side nearly everywhere. A weak test of a difference; proper
+    With groups, s_b, each se and rho are those of groups, and z and Phi are of t with their degrees of freedom and its
+    term for skewness. The interval errs on the safe side nearly everywhere. A weak test of a difference; proper
     scores are better ones. Models that agree on every row differ by exactly 0, whatever other rows might have shown.
 
     References
@@ -90,7 +90,7 @@ def _of_groups(
     se = float(with_unseen(by_groups, grown_size(units, by_rows, by_groups)))
     middle, slack = (float(value) for value in _middle_and_slack(first, second))
     difference = signed_gap(model, np.sign(first.gap)) - signed_gap(reference, np.sign(second.gap))
-    tilt, dof = tilt_that_counts(units.spread(difference, result.value).tilt), units.effective - 1
+    tilt, dof = tilt_that_counts(units.spread(difference, result.value).tilt), units.dof
     below, above = t_reach(dof, level, tilt)
     return replace(
         result,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._numerics import Floats
+from calibkit._numerics import Floats, Integers, sums_by
 from calibkit.binning import BinTable
 from calibkit.intervals import tilt_that_counts
 from calibkit.units import Units, units_of
@@ -103,10 +103,15 @@ class Parts:
         return sure
 
     def ends(
-        self, below: Floats | float, above: Floats | float, *, explained: NDArray[np.bool_] | bool = False
+        self,
+        below: Floats | float,
+        above: Floats | float,
+        *,
+        explained: NDArray[np.bool_] | bool = False,
+        further: float = 0.0,
     ) -> tuple[Floats, Floats]:
         """Ends of the interval, so far beyond the bounds of the bias; the lower one is 0 where chance explains it."""
-        bias_low, bias_high = self.bias()
+        bias_low, bias_high = self.bias(further)
         low = np.where(explained, 0.0, np.maximum(self.theta - bias_high - below, 0.0))
         return low, np.minimum(np.maximum(self.theta - bias_low + above, low), 1.0)
 
@@ -173,21 +178,42 @@ def _null_size(count: Floats, rate: Floats) -> Floats:
     return size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupCells:
+    """The (group, bin) cells that hold rows, by group: a dense table could be far larger than the rows.
+
+    Attributes
+    ----------
+    group_of, bin_of : ndarray of shape (cells,), integer
+        Where a cell lies.
+    sums : ndarray of shape (cells,)
+        Sum of its rows' w gap.
+    """
+
+    group_of: Integers
+    bin_of: Integers
+    sums: Floats
+
+
+def group_cells(rows: BinnedRows, units: Units) -> GroupCells:
+    """Sums of the weighted gaps of each group in each bin."""
+    assert units.codes is not None
+    b = len(rows.table.count)
+    cells, place = np.unique(units.codes * b + rows.index, return_inverse=True)
+    sums = sums_by(place, rows.gap if rows.weights is None else rows.weights * rows.gap, len(cells))
+    return GroupCells(group_of=cells // b, bin_of=cells % b, sums=sums)
+
+
 def _group_errors(rows: BinnedRows, units: Units) -> Floats:
     """CR3 standard error of each D_b: leaving out group g moves it by (sum of its w gap - w_g D_b) / (W - w_g)."""
-    assert units.codes is not None
-    b, size = len(rows.table.count), np.asarray(units.weight)
+    b, size, cells = len(rows.table.count), np.asarray(units.weight), group_cells(rows, units)
     total = size.sum()
-    # Only the (group, bin) cells that hold rows: a dense table could be far larger than the rows.
-    cells, place = np.unique(units.codes * b + rows.index, return_inverse=True)
-    sums = np.bincount(place, weights=rows.gap if rows.weights is None else rows.weights * rows.gap)
-    bin_of, group_of = cells % b, cells // b
     reach = size / (total - size)
-    mean = np.bincount(bin_of, sums, b) / total
-    moved = sums / (total - size[group_of])
+    mean = np.bincount(cells.bin_of, cells.sums, b) / total
+    moved = cells.sums / (total - size[cells.group_of])
     squares = (
-        np.bincount(bin_of, moved**2, b)
-        - 2 * mean * np.bincount(bin_of, moved * reach[group_of], b)
+        np.bincount(cells.bin_of, moved**2, b)
+        - 2 * mean * np.bincount(cells.bin_of, moved * reach[cells.group_of], b)
         + mean**2 * np.sum(reach**2)
     )
     variance: Floats = np.maximum(squares, 0.0) * (units.count - 1) / units.count

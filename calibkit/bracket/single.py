@@ -13,6 +13,8 @@ from calibkit.bracket.parts import BinnedRows, grouped, parts_of, table_size
 from calibkit.intervals import normal_quantile, t_reach, with_unseen
 from calibkit.units import Units
 
+# How much larger, in standard errors, the gaps of few groups may be: the errors that they are held against are noisy.
+_FURTHER = 0.3
 # Rarer outcomes of dependent rows, in whole groups: with fewer, the groups that would tell were not seen.
 _MIN_RARE_GROUPS = 2
 
@@ -29,8 +31,7 @@ def bracket_interval(
     level : float
         Coverage to aim at, such as 0.95.
     chance : Chance, optional
-        From the same table; decides whether the interval reaches 0. Dependent rows have none: theirs is not looked at,
-        and the formula alone decides.
+        From the same table, or of the same groups; decides whether the interval reaches 0.
 
     Returns
     -------
@@ -62,10 +63,11 @@ def bracket_interval(
 
     Of weighted rows, n and the N_b of p_b are Kish's effective numbers, sums are weighted, and s_b^2 and the second
     part of se^2 are the weighted variances. With groups, s_b and se are CR3 jackknife errors over groups, each at least
-    its value by rows, z is the t quantile with G_eff - 1 degrees of freedom and its term for skewness (see
-    `mean_interval`), and n in the growth of se is n/deff, deff the ratio of se^2 to its value by rows (at most
-    n/G_eff). There is no interval where the rarer outcomes of the bins, a share r of the rows, are worth fewer than
-    r G_eff = 2 groups.
+    its value by rows, z is the t quantile with the degrees of freedom of groups and its term for skewness (see
+    `mean_interval`), n in the growth of se is n/deff, deff the ratio of se^2 to its value by rows (at most
+    n/G_eff), and kappa is .3 larger: the s_b of few groups are noisy, and where one is too small so is the gap that its
+    bias is taken from. There is no interval where the rarer outcomes of the bins, a share r of the rows, are worth
+    fewer than r G_eff = 2 groups.
     ``python -m benchmarks.coverage`` measures the coverage.
 
     References
@@ -87,7 +89,7 @@ def bracket_interval(
     """
     explained = chance is not None and chance.p_value > (1 - level) / 2
     if isinstance(rows, BinnedRows) and rows.groups is not None:
-        return _group_ends(rows.present(), level)
+        return _group_ends(rows.present(), level, explained=explained)
     table = rows if isinstance(rows, BinTable) else rows.table
     units = _table_units(table)
     if units.reason is not None:
@@ -123,7 +125,7 @@ def many_table_ends(tables: Sequence[BinTable], n: int, *, pairs_per_row: int, l
     return parts.ends(reach, reach)
 
 
-def _group_ends(rows: BinnedRows, level: float) -> tuple[float | None, float | None, str | None]:
+def _group_ends(rows: BinnedRows, level: float, *, explained: bool) -> tuple[float | None, float | None, str | None]:
     """Ends of the interval of dependent rows, or why there are none."""
     units = rows.units()
     reason = units.reason or too_rare(rows.table, units)
@@ -132,7 +134,8 @@ def _group_ends(rows: BinnedRows, level: float) -> tuple[float | None, float | N
     by_rows = parts_of(rows.table)
     parts, tilt = grouped(by_rows, rows, units)
     se = with_unseen(parts.se, grown_size(units, by_rows.se, parts.se))
-    low, high = parts.ends(*(se * reach for reach in t_reach(units.effective - 1, level, tilt)))
+    below, above = t_reach(units.dof, level, tilt)
+    low, high = parts.ends(below * se, above * se, explained=explained, further=_FURTHER)
     return float(low), float(high), None
 
 
