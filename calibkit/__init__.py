@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from calibkit.mean_scores import accuracy, brier_score, mean_confidence, negative_log_likelihood
     from calibkit.metrics import METRICS, TESTS
     from calibkit.murphy import BinnedDecomposition, binned_decomposition
+    from calibkit.planning import Plan, PlanLine, plan
     from calibkit.plots import (
         comparison_figure,
         plot_comparison,
@@ -115,6 +116,8 @@ _ROOM_OF = {
     "MissingExtraError": "errors",
     "OptionError": "errors",
     "OutputError": "errors",
+    "Plan": "planning",
+    "PlanLine": "planning",
     "PlattScaling": "calibrators",
     "Predictions": "predictions",
     "ReliabilityCurve": "calibration_error",
@@ -158,6 +161,7 @@ _ROOM_OF = {
     "mean_confidence": "mean_scores",
     "negative_log_likelihood": "mean_scores",
     "over_confidence_error": "binned",
+    "plan": "planning",
     "plot_comparison": "plots",
     "plot_reliability": "plots",
     "predictive_entropy": "information",
@@ -188,6 +192,10 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "compare",
     "Comparison",
     "Difference",
+    # how many rows
+    "plan",
+    "Plan",
+    "PlanLine",
     # numbers
     "accuracy",
     "mean_confidence",

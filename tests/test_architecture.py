@@ -62,6 +62,7 @@ ROOMS = (
     "score_split",
     "differences",
     "comparison",
+    "planning",
     "plots",
     "training",
     "integrations",

@@ -14,6 +14,7 @@ from calibkit.cli.compare import compare_command
 from calibkit.cli.evaluate import evaluate_command
 from calibkit.cli.flags import in_flags
 from calibkit.cli.inspect import inspect_command
+from calibkit.cli.plan import plan_command
 from calibkit.cli.plot import plot_command
 from calibkit.cli.predict import predict_command
 from calibkit.cli.recalibrate import recalibrate_group
@@ -40,8 +41,8 @@ def cli() -> None:
     """Measure whether a classifier's probabilities can be trusted.
 
     Evaluate saved predictions, draw reliability diagrams, compare checkpoints on the same rows before and after
-    temperature scaling, recalibrate them, make predictions of a saved network, and train one with and without label
-    smoothing.
+    temperature scaling, recalibrate them, plan how many rows a test set needs, make predictions of a saved network, and
+    train one with and without label smoothing.
 
     Exit codes: 0 fine, 2 usage, 3 a missing optional dependency, 4 bad input, 5 output not written, 70 a bug.
     """
@@ -52,6 +53,7 @@ for _command in (
     plot_command,
     compare_command,
     recalibrate_group,
+    plan_command,
     inspect_command,
     predict_command,
     train_command,

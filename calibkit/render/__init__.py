@@ -5,6 +5,7 @@ from calibkit.render.exports import bin_table_csv, to_json
 from calibkit.render.layout import bins_phrase
 from calibkit.render.names import sanitise
 from calibkit.render.numbers import format_interval, format_number, format_p, format_percent, plain_number
+from calibkit.render.planning import plan_text, print_plan
 from calibkit.render.results import (
     comparison_text,
     evaluation_text,
@@ -26,9 +27,11 @@ __all__ = [
     "format_percent",
     "markdown",
     "plain_number",
+    "plan_text",
     "print_comparison",
     "print_contents",
     "print_evaluations",
+    "print_plan",
     "sanitise",
     "to_json",
 ]

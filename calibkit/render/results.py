@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from calibkit.render.document import Document
 from calibkit.render.layout import comparison_document, evaluation_document, evaluations_document
 from calibkit.render.markdown import document_markdown
+from calibkit.render.planning import plan_document
 from calibkit.render.tables import Result
 from calibkit.render.terminal import document_text, print_document
 
@@ -18,6 +19,7 @@ _DOCUMENT_OF: Mapping[str, Callable[[Any], Document]] = MappingProxyType(
         "calibkit.evaluation": evaluation_document,
         "calibkit.evaluations": lambda result: evaluations_document(result["evaluations"]),
         "calibkit.comparison": comparison_document,
+        "calibkit.plan": plan_document,
     }
 )
 
@@ -169,7 +171,7 @@ def markdown(result: Result) -> str:
     Parameters
     ----------
     result : mapping
-        Dictionary of an evaluation, of several (schema ``calibkit.evaluations/1``) or of a comparison.
+        Dictionary of an evaluation, of several (schema ``calibkit.evaluations/1``), of a comparison or of a plan.
 
     Returns
     -------
