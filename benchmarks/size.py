@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from benchmarks.worlds import POSITIVE, TOP_LABEL, forecasts
+from benchmarks.coverage.worlds import POSITIVE, TOP_LABEL, forecasts
 from calibkit.binning import Binning, bin_table
 from calibkit.bracket import chance
 from calibkit.metrics import TESTS
