@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         excess_area_under_risk_coverage,
     )
     from calibkit.smooth_calibration import smooth_calibration_by_chance, smooth_calibration_error
+    from calibkit.state import CalibrationState
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ _ROOM_OF = {
     "BinnedDecomposition": "murphy",
     "CalibkitError": "errors",
     "CalibrationBand": "honest_band",
+    "CalibrationState": "state",
     "Chance": "bracket",
     "ClassCalibration": "binned",
     "Comparison": "comparison",
@@ -188,6 +190,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # judgement
     "evaluate",
     "Evaluation",
+    "CalibrationState",
     "Estimate",
     "compare",
     "Comparison",

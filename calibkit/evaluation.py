@@ -10,7 +10,8 @@ from calibkit._checks import check_choice
 from calibkit.bracket import Chance, chance, chance_of_groups, few_expected
 from calibkit.calibration_error import ReliabilityCurve, curve_of
 from calibkit.estimates import standard_estimates
-from calibkit.further import further
+from calibkit.evidence import About, Evidence
+from calibkit.further import Further, further
 from calibkit.goodness_of_fit import TestResult
 from calibkit.metrics import METRICS
 from calibkit.one_pass import (
@@ -229,37 +230,53 @@ def evaluate(
 
 def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None = None) -> Evaluation:
     """An evaluation from a model's one pass; a temperature fitted elsewhere sharpens the verdict's direction."""
-    predictions, binned, level = scored.predictions, scored.binned, settings.confidence_level
-    offered = None if level is None else why_no_ece_interval(scored, settings)
-    null = None if level is None else _null(scored, settings)
-    metrics, reasons = standard_estimates(scored, settings, null)
-    unshown = None if null is None else _why_no_chance_level(scored)
+    return judge_evidence(
+        scored,
+        settings,
+        curve=_curve(scored, settings),
+        more=further(scored, settings),
+        notes=(*scored.predictions.notes, *what_the_pass_saw(scored), *scored.binned.notes),
+        null=_null(scored, settings),
+        unshown=_why_no_chance_level(scored),
+        temperature=temperature,
+    )
+
+
+def judge_evidence(
+    evidence: Evidence,
+    settings: Settings,
+    *,
+    curve: ReliabilityCurve,
+    more: Further,
+    notes: tuple[str, ...],
+    null: Chance | None,
+    unshown: str | None = None,
+    temperature: Temperature | None = None,
+    rows: str = "in memory",
+) -> Evaluation:
+    """An evaluation from rows or from sums over them (`rows` says which); `unshown` is why `null` is not printed."""
+    about, level = evidence.about, settings.confidence_level
+    offered = None if level is None else why_no_ece_interval(about, settings)
+    metrics, reasons = standard_estimates(evidence, settings, null)
+    unshown = None if null is None else unshown
     null = null if unshown is None else None
-    more = further(scored, settings)
     verdict = None
     if level is not None and offered is None:
         # The temperature of an event forecast is about its log-odds, not about its mean: the gap alone speaks there.
-        known = None if scored.view == "positive" else temperature
-        verdict = model_sentence(metrics["ece"], metrics["gap"], view=scored.view, chance=null, temperature=known)
-    notes = (
-        *predictions.notes,
-        *what_the_pass_saw(scored),
-        *binned.notes,
-        *reasons,
-        *_chance_notes(metrics["ece"], null, grouped=predictions.groups is not None),
-        *more.notes,
-    )
+        known = None if about.view == "positive" else temperature
+        verdict = model_sentence(metrics["ece"], metrics["gap"], view=about.view, chance=null, temperature=known)
+    notes = (*notes, *reasons, *_chance_notes(metrics["ece"], null, grouped=about.grouped), *more.notes)
     notes = (*notes, *(note for note in (unshown, offered) if note is not None))
-    absent, found = _absent(predictions), {**metrics, **more.metrics}
+    absent, found = _absent(about), {**metrics, **more.metrics}
     return Evaluation(
-        name=predictions.name or "predictions",
-        n=len(predictions),
-        n_classes=predictions.n_classes,
-        view=scored.view,
-        settings=_settings_dict(predictions, settings),
+        name=about.name,
+        n=about.n,
+        n_classes=about.n_classes,
+        view=about.view,
+        settings=_settings_dict(about, settings, rows),
         metrics={name: found[name] for name in (*METRICS, *found) if name in found},
         absent={**absent, **more.absent},
-        reliability=_curve(scored, settings),
+        reliability=curve,
         chance=null,
         by_chance=more.by_chance,
         tests=more.tests,
@@ -268,10 +285,9 @@ def judge(scored: Scored, settings: Settings, *, temperature: Temperature | None
     )
 
 
-def _settings_dict(predictions: Predictions, settings: Settings) -> dict[str, object]:
+def _settings_dict(about: About, settings: Settings, rows: str) -> dict[str, object]:
     level = settings.confidence_level
-    grouped = predictions.groups is not None
-    means = "group jackknife t" if grouped else "t for means, Wilson for fractions"
+    means = "group jackknife t" if about.grouped else "t for means, Wilson for fractions"
     return {
         "n_bins": settings.binning.n_bins,
         "binning": settings.binning.strategy,
@@ -279,8 +295,9 @@ def _settings_dict(predictions: Predictions, settings: Settings) -> dict[str, ob
         "confidence_level": level,
         "seed": settings.seed,
         "interval": None if level is None else f"{means}, bracket for ECE",
-        "brier_scale": "(p - y)^2, 0 to 1" if predictions.is_binary else "sum over classes, 0 to 2",
-        "input": predictions.kind,
+        "brier_scale": "(p - y)^2, 0 to 1" if about.is_binary else "sum over classes, 0 to 2",
+        "input": about.kind,
+        "rows": rows,
     }
 
 
@@ -290,8 +307,8 @@ _NO_VECTOR = {
 }
 
 
-def _absent(predictions: Predictions) -> dict[str, str]:
-    reason = _NO_VECTOR.get(predictions.kind)
+def _absent(about: About) -> dict[str, str]:
+    reason = _NO_VECTOR.get(about.kind)
     return {} if reason is None else {"nll": reason, "brier": reason}
 
 
@@ -303,7 +320,7 @@ def _absent_note(absent: Mapping[str, str]) -> Iterator[str]:
 def _null(scored: Scored, settings: Settings) -> Chance | None:
     """What a calibrated model would show of the ECE, of independent rows or of groups."""
     rng, rows = np.random.default_rng(settings.seed), scored.binned.rows
-    if rows is None or len(scored.predictions) == 0:
+    if settings.confidence_level is None or rows is None or len(scored.predictions) == 0:
         return None
     return chance(rows.table, rng=rng) if rows.groups is None else chance_of_groups(rows.present(), rng=rng)
 

@@ -87,6 +87,11 @@ class ExactSums:
         values[filled] = [whole / (1 << UNIT_BITS) for whole in self.at(filled).integers()]
         return np.where(self.beyond > 0, np.inf, values)
 
+    def add_at(self, cells: Any, other: "ExactSums") -> None:
+        """Add to distinct cells, in place."""
+        total = self.at(cells) + other
+        self.limbs[:, cells], self.beyond[cells] = total.limbs, total.beyond
+
     def at(self, cells: Any) -> "ExactSums":
         """Sums of some cells."""
         return ExactSums(limbs=self.limbs[:, cells], beyond=self.beyond[cells])

@@ -157,20 +157,33 @@ def mean_interval(
     if units.reason is not None:
         return replace(result, reason=units.reason)
     if not np.isfinite(result.value):
-        return replace(result, reason=f"{_infinite(values)} of {len(values):,} rows have an infinite score")
-    spread, dof = units.spread(values, result.value), units.dof
+        return replace(result, reason=infinite_rows(int(np.count_nonzero(~np.isfinite(values))), len(values)))
+    found = spread_interval(result.value, units.spread(values, result.value), units, level=level, binary=binary)
+    if bounds is None or found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
+
+
+def spread_interval(value: float, spread: Spread, units: Units, *, level: float, binary: bool = False) -> MeanInterval:
+    """The interval of a finite mean from its standard error and skewness: see `mean_interval`.
+
+    Examples
+    --------
+    >>> interval = spread_interval(0.5, Spread(se=0.1, tilt=0.0), units_of(100), level=0.95)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.3016, 0.6984)
+    """
+    result, dof = MeanInterval(value=value), units.dof
     se = float(with_unseen(spread.se, units.effective)) if binary else spread.se
     if not np.isfinite(se):
         return replace(result, se=se, reason="the variance is beyond the range of floats")
     tilt = 0.0 if binary else tilt_that_counts(spread.tilt)
     below, above = t_reach(dof, level, tilt)
-    lowest, highest = (-np.inf, np.inf) if bounds is None else bounds
-    low, high = result.value - below * se, result.value + above * se
     return replace(
         result,
         se=se,
-        low=max(low, lowest),
-        high=min(high, highest),
+        low=value - below * se,
+        high=value + above * se,
         dof=dof,
         tilt=tilt,
         note=units.note,
@@ -331,9 +344,9 @@ def _difference(values: NDArray[Any], reference: NDArray[Any]) -> Floats:
     return np.where(values == reference, 0.0, difference)
 
 
-def _infinite(values: NDArray[Any]) -> str:
-    """How many values are not finite."""
-    return f"{np.count_nonzero(~np.isfinite(values)):,}"
+def infinite_rows(count: int, n: int) -> str:
+    """Say why a mean that is not finite has no interval."""
+    return f"{count:,} of {n:,} rows have an infinite score"
 
 
 def _heavy_row(difference: Floats, mean: float, weights: Floats | None) -> str | None:

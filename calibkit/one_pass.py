@@ -1,6 +1,6 @@
 """What was asked for, and what the one pass over a model's rows gave: ready for any judgement. Floor 3."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibkit import _checks
-from calibkit._numerics import Floats, effective_size
-from calibkit.binning import Binning
-from calibkit.bracket import too_rare
+from calibkit._numerics import Floats, effective_size, weighted_mean
+from calibkit.binning import Binning, BinTable
+from calibkit.bracket import BinnedRows, too_rare
 from calibkit.errors import CalibkitError, InputFormatError
-from calibkit.intervals import PairedEstimate, paired_t
+from calibkit.evidence import About, what_was_seen
+from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t
 from calibkit.metrics import METRICS
 from calibkit.pairs import Pairs, PairView, pairs_of
 from calibkit.predictions import Predictions
 from calibkit.pseudo_values import too_few_answers, why_no_difference
 from calibkit.scores import RowScores
+from calibkit.tally import facts_of
 from calibkit.units import Units, units_of
 from calibkit.views import Binned, View, score_and_bin
 
@@ -26,8 +28,8 @@ Which = Literal["standard", "all"]
 # What a comparison asks for: the standard table, and the metrics on request that it holds.
 Asked = Literal["standard", "all", "compared"]
 
-FEW_ROWS = 100
-LOOKED_AT = 1_000
+# Of dependent rows: outcomes worth fewer whole groups than this show too little of what can happen.
+FEW_UNITS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,21 @@ class Scored:
     unranked: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def about(self) -> About:
+        """What the rows are."""
+        predictions = self.predictions
+        return About(
+            name=predictions.name or "predictions",
+            n=len(predictions),
+            n_classes=predictions.n_classes,
+            kind=predictions.kind,
+            is_binary=predictions.is_binary,
+            weighted=predictions.weights is not None,
+            grouped=predictions.groups is not None,
+            view=self.view,
+        )
+
+    @property
     def view(self) -> View:
         """The view of its calibration metrics."""
         return self.binned.view
@@ -98,7 +115,62 @@ class Scored:
     @property
     def many_pairs(self) -> bool:
         """Whether its view has k pairs a row."""
-        return self.view in ("classwise", "flattened")
+        return self.about.many_pairs
+
+    @property
+    def tables(self) -> Sequence[BinTable]:
+        """The bin tables of the view."""
+        return self.binned.tables
+
+    @property
+    def bracketed(self) -> BinnedRows | BinTable:
+        """Bin and gap of each row, which intervals need."""
+        assert self.binned.rows is not None  # kept wherever there is a level
+        return self.binned.rows
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """Names of the metrics that are means."""
+        return tuple(self.rows)
+
+    @property
+    def effective(self) -> float:
+        """Rows of equal weight that the rows are worth."""
+        return effective_size(self.predictions.weights, len(self.predictions))
+
+    def mean(self, name: str) -> float:
+        """Mean of a score."""
+        return weighted_mean(self._vector(name), self.predictions.weights)
+
+    def _unseen(self, name: str) -> str | None:
+        """Why too little was seen for an interval of a score, or None."""
+        if name in self.rankings:
+            return why_no_ranking_interval(self)
+        return why_no_score_interval(self) if name in ("nll", "brier") else None
+
+    def interval(self, name: str, *, level: float) -> MeanInterval:
+        """The t interval of a mean, or of the gap: of a binary outcome it allows for outcomes not seen."""
+        unseen = self._unseen(name)
+        if unseen is not None:
+            return MeanInterval(value=self.mean(name), reason=unseen)
+        outcome = self.binned.outcome if name == "gap" else self._vector(name)
+        return mean_interval(
+            self.gap if name == "gap" else outcome,
+            level=level,
+            weights=self.predictions.weights,
+            groups=self.predictions.groups,
+            binary=outcome.dtype == np.bool_ and self._few_outcomes(outcome),
+        )
+
+    def _vector(self, name: str) -> NDArray[Any]:
+        return self.rankings[name] if name in self.rankings else self.rows[name]
+
+    def _few_outcomes(self, outcome: NDArray[Any]) -> bool:
+        """Whether outcomes may be unseen; of grouped rows only where the rarer one is rare indeed."""
+        if self.predictions.groups is None:
+            return True
+        rate = weighted_mean(outcome, self.predictions.weights)
+        return min(rate, 1 - rate) * self.units.effective < FEW_UNITS
 
     @property
     def units(self) -> Units:
@@ -167,17 +239,17 @@ def _rankings(
     return found, absent
 
 
-def why_no_ece_interval(scored: Scored, settings: Settings) -> str | None:
+def why_no_ece_interval(about: About, settings: Settings) -> str | None:
     """Why the bracket interval is not offered: it is printed only where its coverage was shown."""
-    if not scored.many_pairs:
+    if not about.many_pairs:
         return None
     causes = {
         "quantile bins": settings.binning.strategy != "uniform",
-        "weighted rows": scored.predictions.weights is not None,
-        "dependent rows": scored.predictions.groups is not None,
+        "weighted rows": about.weighted,
+        "dependent rows": about.grouped,
     }
     cause = next((name for name, holds in causes.items() if holds), None)
-    where = f"in the {scored.view} view"
+    where = f"in the {about.view} view"
     return None if cause is None else f"No interval for ECE: its coverage has not been shown for {cause} {where}."
 
 
@@ -217,45 +289,9 @@ def paired_ranking(model: Scored, reference: Scored, name: str, *, level: float)
     return found if reason is None else PairedEstimate(value=found.value, reason=reason)
 
 
-def _what_may_be_a_mistake(scored: Scored) -> Iterator[str]:
-    """Input that is allowed and rarely meant: said first, and only from what no honest model shows."""
-    predictions, scores = scored.predictions, scored.scores
-    if predictions.logits is not None and predictions.logits.ndim == 2:
-        first = np.asarray(predictions.logits[:LOOKED_AT], dtype=np.float64)
-        if len(first) and first.min() >= 0 and np.allclose(first.sum(axis=1), 1, atol=1e-3):
-            yield "These logits are rows in [0, 1] that sum to 1: if they are probabilities, read them as probs."
-    labels, k = predictions.labels, predictions.n_classes
-    if labels is None or k is None or k < 3 or len(labels) < k:
-        return
-    if labels.min() > 0 and scores.correct.mean() < 1 / k:
-        yield "Label 0 never occurs and accuracy is below chance: do the labels count from 1 (label_base=1)?"
-
-
 def what_the_pass_saw(scored: Scored) -> Iterator[str]:
     """What the pass saw that a reader should know."""
-    predictions, scores = scored.predictions, scored.scores
-    yield from _what_may_be_a_mistake(scored)
-    labels = predictions.labels
-    if len(predictions) == 0:
-        yield "No rows: no metric is defined, each is nan."
-    elif labels is not None and len(labels) > 1 and (labels == labels[0]).all():
-        yield f"Every label is class {labels[0]}: the other classes never occur."
-    if 0 < len(predictions) < FEW_ROWS:
-        yield f"Fewer than {FEW_ROWS} rows: intervals of skewed scores cover less than they say."
-    if scores.n_ties:
-        chosen = "class 0" if predictions.is_binary else "the lowest class index"
-        yield f"{scores.n_ties:,} rows tie for the most probable class; {chosen} counts as predicted."
-    if scores.n_zero:
-        yield f"{scores.n_zero:,} rows give their true class p = 0: NLL is inf."
-    if scores.max_sum_deviation:
-        yield f"Row sums deviate from 1 by at most {scores.max_sum_deviation:.1e}; nothing was renormalised."
-    if scores.n_snapped:
-        yield f"{scores.n_snapped:,} values within 4 eps outside [0, 1] count as 0 or 1."
-    if predictions.is_binary and scored.view == "top-label":
-        yield "Folded view: confidence is max(p, 1 - p) of a 1-D forecast."
-    if predictions.weights is not None:
-        size = effective_size(predictions.weights, len(predictions))
-        yield f"Weighted rows: intervals use n_eff = {size:,.1f}."
-    if predictions.groups is not None:
+    yield from what_was_seen(scored.about, facts_of(scored.predictions, scored.scores), effective=scored.effective)
+    if scored.predictions.groups is not None:
         units = scored.units
         yield f"Dependent rows: intervals use G = {units.count:,} groups, G_eff = {units.effective:,.1f}."

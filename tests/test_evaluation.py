@@ -179,7 +179,7 @@ def test_json_keeps_the_contract():
     assert result["schema"] == "calibkit.evaluation/1"
     assert {"name", "n", "n_classes", "view", "settings", "metrics", "reliability", "notes"} <= set(result)
     assert set(result["settings"]) == {
-        *("n_bins", "binning", "edges", "confidence_level", "seed", "interval", "brier_scale", "input")
+        *("n_bins", "binning", "edges", "confidence_level", "seed", "interval", "brier_scale", "input", "rows")
     }
     assert set(result["metrics"]["ece"]) == {"value", "low", "high"}
     curve = result["reliability"]

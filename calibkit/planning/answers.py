@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from calibkit.errors import DataError, OptionError
+from calibkit.evidence import FEW_ROWS
 from calibkit.metrics import METRICS
-from calibkit.one_pass import FEW_ROWS, Settings
+from calibkit.one_pass import Settings
 from calibkit.planning.basis import MEANS, Basis
 from calibkit.planning.means import RowSpread
 from calibkit.planning.paired import Pair

@@ -9,8 +9,9 @@ from calibkit._checks import check_choice
 from calibkit._numerics import Floats
 from calibkit.alignment import align
 from calibkit.errors import DataError, InputFormatError, OptionError
+from calibkit.evidence import FEW_ROWS
 from calibkit.metrics import METRICS
-from calibkit.one_pass import FEW_ROWS, Scored, Settings, check_predictions, score
+from calibkit.one_pass import Scored, Settings, check_predictions, score
 from calibkit.planning.means import RowSpread, spread_of
 from calibkit.planning.paired import Pair
 from calibkit.planning.population import DEFAULT_CLASSES, Population, default_population, pilot_population

@@ -1,0 +1,55 @@
+"""Which rows a state takes, and in what steps. Floor 3."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from calibkit.binning import BinTable
+from calibkit.errors import DataError
+from calibkit.predictions import Predictions
+
+# Rows per step of an update: its vectors are what an update needs of memory.
+STEP = 1 << 18
+# Weights of this size have cubes beyond exact sums; a mean weight below the other end loses digits in them.
+_LARGEST_WEIGHT, _SMALLEST_MEAN_WEIGHT = 2.0**17, 2.0**-16
+
+
+def check_rows(predictions: Predictions) -> None:
+    """Raise for rows that a state cannot hold."""
+    where = predictions.name or "predictions"
+    if predictions.groups is not None:
+        raise DataError(
+            f"{where}: rows with groups cannot go into a state: intervals of dependent rows need the rows of a group "
+            "in one place. Evaluate them in memory, or leave out the groups if the rows are independent."
+        )
+    weights = predictions.weights
+    if weights is not None and len(weights) and weights.max() >= _LARGEST_WEIGHT:
+        row = int(np.argmax(weights))
+        raise DataError(
+            f"{where}: weights row {row} is {weights[row]:g}: a state holds weights below {_LARGEST_WEIGHT:,.0f}. "
+            "Divide all weights by the same number."
+        )
+
+
+def steps_of(predictions: Predictions) -> Iterator[Predictions]:
+    """The rows, as views of at most `STEP` of them."""
+    arrays: dict[str, Any] = {
+        field.name: value
+        for field in fields(predictions)
+        if isinstance(value := getattr(predictions, field.name), np.ndarray)
+    }
+    for start in range(0, max(len(predictions), 1), STEP):
+        cut = {key: value[start : start + STEP] for key, value in arrays.items()}
+        yield replace(predictions, first_row=predictions.first_row + start, **cut)
+
+
+def check_mean_weight(table: BinTable) -> None:
+    """Raise for weights whose cubes have lost their digits."""
+    mean = table.weight.sum() / max(int(table.count.sum()), 1)
+    if 0 < mean < _SMALLEST_MEAN_WEIGHT:
+        raise DataError(
+            f"the weights are {mean:.2g} on average, too small for exact sums: multiply them by the same number, so "
+            "that their mean is near 1."
+        )

@@ -1,0 +1,23 @@
+"""What one pass over rows leaves, mergeable without any rounding. Floor 2."""
+
+from calibkit.tally.facts import Facts, facts_of
+from calibkit.tally.grid import GRID, Cells, fine_cells, fine_ends
+from calibkit.tally.moments import Moments
+from calibkit.tally.reading import forecast_moments, gap_moments, score_moments, table_of_bins
+from calibkit.tally.tally import Tally, empty_tally
+
+__all__ = [
+    "GRID",
+    "Cells",
+    "Facts",
+    "Moments",
+    "Tally",
+    "empty_tally",
+    "facts_of",
+    "fine_cells",
+    "fine_ends",
+    "forecast_moments",
+    "gap_moments",
+    "score_moments",
+    "table_of_bins",
+]

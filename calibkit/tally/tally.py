@@ -1,0 +1,158 @@
+"""What one pass over rows leaves: counts and exact sums, the same for every order and split of the rows. Floor 2."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibkit._intake.rows import same
+from calibkit._numerics import Floats, Integers
+from calibkit.exact import ExactSums, exact_sums, zero_sums
+from calibkit.predictions import Predictions
+from calibkit.scores import RowScores
+from calibkit.tally.facts import Facts, facts_of
+from calibkit.tally.grid import Cells
+from calibkit.tally.moments import UNWEIGHTED, WEIGHTED, WEIGHTS, powers_of, powers_of_weights
+
+# With fewer rows than cells / this, only the cells that they fall in are touched.
+_SPARSE = 4
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tally:
+    """Counts and exact sums over rows. Tallies of the same layout add up: ``+`` is commutative and associative.
+
+    Attributes
+    ----------
+    cells : Cells
+        The m cells of the forecast.
+    weighted : bool
+        Whether rows have weights w; without, w is 1 and not stored.
+    facts : Facts
+        Counts of rows, of ties and of other things that notes tell.
+    count : ndarray of shape (2 m,), int64
+        Rows by outcome and cell: first the m cells of the rows whose event did not happen, then those of the others.
+    sums : dict of str to ExactSums
+        By the same 2 m cells: "forecast" (w c); with weights "weight" and "weight_squared" (w, (w / 16)^2).
+        Of all rows: "correct" (w where the prediction is right), with weights alone.
+        In the order of `moments.UNWEIGHTED` or `WEIGHTED`: "log_score" and "brier", where they are defined; and
+        "forecasts", the same by outcome (power after power, two cells each); with weights "weights", the `WEIGHTS` by
+        outcome.
+    classes : ndarray of shape (k,), int64, or None
+        Rows of each true class, where the classes are known.
+
+    Examples
+    --------
+    >>> from calibkit.binning import Binning
+    >>> from calibkit.scores import score_rows
+    >>> rows = Predictions.from_top1([1, 0], [1, 1], [0.9, 0.6])
+    >>> tally = empty_tally(Cells(binning=Binning()), n_classes=None, proper=False)
+    >>> tally.take(rows, score_rows(rows), "top-label")
+    >>> (tally + tally).facts.n, (tally + tally) == tally
+    (4, False)
+    """
+
+    cells: Cells
+    weighted: bool
+    facts: Facts = field(default_factory=Facts)
+    count: Integers
+    sums: dict[str, ExactSums]
+    classes: Integers | None = None
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """The tally of the rows of both."""
+        return replace(
+            self,
+            facts=self.facts + other.facts,
+            count=self.count + other.count,
+            sums={name: sums + other.sums[name] for name, sums in self.sums.items()},
+            classes=None if self.classes is None or other.classes is None else self.classes + other.classes,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tally):
+            return NotImplemented
+        return (
+            (self.cells, self.weighted, self.facts) == (other.cells, other.weighted, other.facts)
+            and self.sums == other.sums
+            and np.array_equal(self.count, other.count)
+            and same(self.classes, other.classes)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, predictions: Predictions, scores: RowScores, view: str) -> None:
+        """Add rows, in place: their top-label forecasts, or in view positive those of the event."""
+        if len(predictions) == 0:
+            return
+        forecast, outcome = scores.confidence, scores.correct
+        if view == "positive":
+            assert scores.positive is not None
+            assert predictions.labels is not None
+            forecast, outcome = scores.positive, predictions.labels == 1
+        weights = predictions.weights
+        self._take_cells(forecast, outcome, weights)
+        event = outcome.astype(np.intp)
+        for name, values, cells in self._row_sums(forecast, scores, weights):
+            self._take(name, values, event if cells == 2 else None)
+        if weights is not None:
+            self._take("correct", [weights * scores.correct], None)
+        if self.classes is not None and predictions.labels is not None:
+            self.classes += np.bincount(predictions.labels, minlength=len(self.classes))
+        self.facts += facts_of(predictions, scores)
+
+    def _row_sums(self, forecast: Floats, scores: RowScores, weights: Floats | None) -> Iterator[tuple[str, Any, int]]:
+        yield "forecasts", powers_of(forecast, weights), 2
+        if weights is not None:
+            yield "weights", powers_of_weights(weights), 2
+        for name, values in (("log_score", scores.log_score), ("brier", scores.brier)):
+            if name in self.sums:
+                assert values is not None
+                yield name, powers_of(values, weights), 1
+
+    def _take_cells(self, forecast: Floats, outcome: NDArray[np.bool_], weights: Floats | None) -> None:
+        """Counts and sums by cell."""
+        index = self.cells.of(forecast)
+        index += self.cells.count * outcome
+        touched: Any = slice(None)
+        size = len(self.count)
+        if len(index) * _SPARSE < size:
+            touched, index = np.unique(index, return_inverse=True)
+            size = len(touched)
+        self.count[touched] += np.bincount(index, minlength=size)
+        vectors = {"forecast": forecast}
+        if weights is not None:
+            vectors = {"forecast": weights * forecast, "weight": weights, "weight_squared": np.square(weights / 16)}
+        for name, values in vectors.items():
+            self.sums[name].add_at(touched, exact_sums(values, index, size))
+
+    def _take(self, name: str, vectors: list[Floats], event: NDArray[np.intp] | None) -> None:
+        """Sums of powers, one after the other, by outcome where `event` is given."""
+        width = 1 if event is None else 2
+        for place, values in enumerate(vectors):
+            part = exact_sums(values, event, width)
+            self.sums[name].add_at(slice(place * width, (place + 1) * width), part)
+
+
+def empty_tally(
+    cells: Cells, *, n_classes: int | None, proper: bool, weighted: bool = False, labelled: bool = True
+) -> Tally:
+    """The tally of no rows.
+
+    `proper` says whether log score and Brier score are defined, `labelled` whether the rows have true classes.
+    """
+    powers, by_cell = len(WEIGHTED if weighted else UNWEIGHTED), 2 * cells.count
+    sizes = {"forecast": by_cell, "forecasts": 2 * powers}
+    if weighted:
+        sizes |= {"weight": by_cell, "weight_squared": by_cell, "weights": 2 * len(WEIGHTS), "correct": 1}
+    if proper:
+        sizes |= {"log_score": powers, "brier": powers}
+    return Tally(
+        cells=cells,
+        weighted=weighted,
+        count=np.zeros(by_cell, dtype=np.int64),
+        sums={name: zero_sums(size) for name, size in sizes.items()},
+        classes=np.zeros(n_classes, dtype=np.int64) if n_classes is not None and labelled else None,
+    )

@@ -1,0 +1,75 @@
+"""One state, to the last bit, from every size of the blocks, split into shards, order of them, and number of threads.
+
+The same values in the same dtype: a state's digest is that of its settings, counts and exact sums, and its evaluation
+follows from them. Small blocks go over few rows, for each row is an update; large ones over more rows than they hold.
+"""
+
+import numpy as np
+import pytest
+
+import calibkit as ck
+from tests.state.samples import KINDS, predictions
+
+FEW, MANY = 250, 70_000
+ORDERS = 20
+
+
+def state_of(rows, index, *, block, threads):
+    """A state of some rows, updated block by block."""
+    state = ck.CalibrationState()
+    for start in range(0, len(index), block):
+        state.update(rows.take(index[start : start + block]), threads=threads)
+    return state
+
+
+def digest_of_shards(rows, shards, *, block, threads, order):
+    total = ck.CalibrationState()
+    states = [state_of(rows, index, block=block, threads=threads).named(f"{i}") for i, index in enumerate(shards)]
+    for place in order:
+        total.merge(states[place])
+    assert total.n == len(rows)
+    return total
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("block", [1, 7, FEW])
+@pytest.mark.parametrize(("kind", "weighted"), [(kind, False) for kind in KINDS] + [("probs", True)])
+def test_small_blocks(kind, weighted, block, threads):
+    rows = predictions(kind, FEW, weighted=weighted)
+    expected = state_of(rows, np.arange(FEW), block=FEW, threads=1)
+    got = state_of(rows, np.arange(FEW), block=block, threads=threads)
+    assert got == expected
+    assert got.evaluation() == expected.evaluation()
+
+
+@pytest.fixture(scope="module", params=["float32", "event"])
+def many(request):
+    rows = predictions(request.param, MANY)
+    return rows, state_of(rows, np.arange(MANY), block=MANY, threads=1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("block", [1_000, 65_536, MANY])
+@pytest.mark.parametrize("n_shards", [1, 2, 3, 16])
+def test_blocks_of_shards(many, n_shards, block, threads):
+    rows, expected = many
+    shards = np.array_split(np.arange(MANY), n_shards)
+    got = digest_of_shards(rows, shards, block=block, threads=threads, order=range(n_shards))
+    assert got.digest == expected.digest
+
+
+@pytest.mark.parametrize("n_shards", [2, 3, 16])
+def test_orders_of_rows_and_of_shards(many, n_shards):
+    rows, expected = many
+    rng = np.random.default_rng(n_shards)
+    split = np.sort(rng.integers(0, MANY, n_shards - 1))  # shards of any size
+    shards = np.split(rng.permutation(MANY), split)
+    states = [state_of(rows, index, block=65_536, threads=2).named(f"{i}") for i, index in enumerate(shards)]
+    evaluation = None
+    for _ in range(ORDERS):
+        total = ck.CalibrationState()
+        for place in rng.permutation(n_shards):
+            total.merge(states[place])
+        assert total.digest == expected.digest
+        evaluation = evaluation or total.evaluation()
+    assert evaluation == expected.evaluation()
