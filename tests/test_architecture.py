@@ -75,7 +75,7 @@ ROOMS = (
 AT_THE_TOP = {
     "calibrators": {"numpy", "sklearn"},
     "training": {"numpy", "torch"},
-    "integrations": {"numpy", "torch"},
+    "integrations": {"numpy", "torch", "torchmetrics", "lightning"},
     "cli": {"click"},
 }
 

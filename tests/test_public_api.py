@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import calibkit as ck
+import calibkit.integrations.torch
 import calibkit.training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,10 +37,11 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_reference_page_lists_the_public_names():
     assert documented("calibkit\n") == set(ck.__all__)
     assert documented("calibkit.training\n") == set(calibkit.training.__all__)
+    assert documented("calibkit.integrations.torch\n") == set(calibkit.integrations.torch.__all__)
 
 
 def public_objects():
-    for module in (ck, calibkit.training):
+    for module in (ck, calibkit.training, calibkit.integrations.torch):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isclass(thing) or inspect.isfunction(thing):

@@ -143,7 +143,10 @@ def _as_array(values: object, label: str) -> AnyArray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        hint = " Pass tensor.detach().cpu().numpy(); bfloat16 tensors: tensor.detach().cpu()."
+        hint = (
+            " Pass tensor.detach().cpu(), or evaluate it where it is: calibkit.integrations.torch.evaluate(labels=..., "
+            "logits=...)."
+        )
         hint = hint if hasattr(values, "detach") else " Rows need equal lengths."
         raise InputFormatError(f"{label} cannot be read as an array: {error}{hint}") from error
 

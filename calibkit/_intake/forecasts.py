@@ -80,7 +80,7 @@ def read_logits(rows: Intake) -> Forecast:
 def read_confidence(rows: Intake) -> Forecast:
     """Confidence in [0, 1], as float64."""
     values, snapped = check_unit_interval(rows["confidence"], "confidence", rows.source)
-    notes = (_snap_note("confidence", snapped, len(values)),) if snapped else ()
+    notes = (snap_note("confidence", snapped, len(values)),) if snapped else ()
     return Forecast(confidence=frozen(values.astype(np.float64, copy=False)), notes=notes)
 
 
@@ -103,7 +103,7 @@ def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
     if opt_ins.renormalize:
         raise OptionError("renormalize=True divides the rows of (n, k) probs by their sums; these are 1-D.")
     values, snapped = check_unit_interval(values, _NAME, source)
-    notes = [_snap_note(_NAME, snapped, len(values))] if snapped else []
+    notes = [snap_note(_NAME, snapped, len(values))] if snapped else []
     if opt_ins.clip is not None:
         eps = check_clip(opt_ins.clip, n_classes=2, smallest=float(np.finfo(np.float64).eps) / 2)
         clipped = np.clip(values.astype(np.float64), eps, 1 - eps)
@@ -113,7 +113,7 @@ def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
     return Forecast(probs=frozen(values), notes=tuple(notes))
 
 
-def _snap_note(array_name: str, count: int, n_rows: int) -> str:
+def snap_note(array_name: str, count: int, n_rows: int) -> str:
     """Say how many values stood a rounding error outside [0, 1]."""
     return f"{array_name}: {count:,} of {n_rows:,} values within {SNAP} eps outside [0, 1] count as 0 or 1"
 

@@ -183,7 +183,12 @@ def _leave_out(keep: BoolArray, out: BoolArray, why: str, *, always: bool = True
     """Take rows out of ``keep``; an opt-in is noted even when it found none."""
     count = int((keep & out).sum())
     keep &= ~out
-    return [f"{why}: {count:,} of {len(keep):,} rows left out"] if count or always else []
+    return [left_out_note(why, count, len(keep))] if count or always else []
+
+
+def left_out_note(why: str, count: int, n_rows: int) -> str:
+    """Say how many rows were left out."""
+    return f"{why}: {count:,} of {n_rows:,} rows left out"
 
 
 def _invalid_rows(columns: Mapping[str, Column], meaning: str) -> BoolArray:

@@ -67,7 +67,13 @@ def read_state(path: AnyPath) -> tuple[StateSettings, Tally | None, tuple[str, .
     """Read a file back, or say what is wrong with it."""
     with open_source(path) as file:
         file.check_bytes(file.size, what="the state")
-        name, content = file.shown, file.file.read()
+        return state_from_bytes(file.file.read(), file.shown)
+
+
+def state_from_bytes(
+    content: bytes, name: str
+) -> tuple[StateSettings, Tally | None, tuple[str, ...], tuple[Source, ...]]:
+    """The state whose file has this content; the name begins every complaint."""
     header, body = _checked(content, name)
     try:
         return _state(header, body)

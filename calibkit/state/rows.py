@@ -13,7 +13,7 @@ from calibkit.predictions import Predictions
 # Rows per step of an update: its vectors are what an update needs of memory.
 STEP = 1 << 18
 # Weights of this size have cubes beyond exact sums; a mean weight below the other end loses digits in them.
-_LARGEST_WEIGHT, _SMALLEST_MEAN_WEIGHT = 2.0**17, 2.0**-16
+LARGEST_WEIGHT, _SMALLEST_MEAN_WEIGHT = 2.0**17, 2.0**-16
 
 
 def check_rows(predictions: Predictions) -> None:
@@ -25,10 +25,10 @@ def check_rows(predictions: Predictions) -> None:
             "in one place. Evaluate them in memory, or leave out the groups if the rows are independent."
         )
     weights = predictions.weights
-    if weights is not None and len(weights) and weights.max() >= _LARGEST_WEIGHT:
+    if weights is not None and len(weights) and weights.max() >= LARGEST_WEIGHT:
         row = int(np.argmax(weights))
         raise DataError(
-            f"{where}: weights row {row} is {weights[row]:g}: a state holds weights below {_LARGEST_WEIGHT:,.0f}. "
+            f"{where}: weights row {row} is {weights[row]:g}: a state holds weights below {LARGEST_WEIGHT:,.0f}. "
             "Divide all weights by the same number."
         )
 

@@ -85,6 +85,27 @@ class CalibrationState:
         self._notes: tuple[str, ...] = ()
         self._sources: tuple[Source, ...] = ()
 
+    @classmethod
+    def of(cls, settings: StateSettings, tally: Tally | None, *, notes: tuple[str, ...] = ()) -> "CalibrationState":
+        """A state of sums that were made elsewhere.
+
+        Parameters
+        ----------
+        settings : StateSettings
+            What their rows have in common.
+        tally : Tally or None
+            The sums, in the layout of ``settings.empty_tally()``; None before the first rows.
+        notes : tuple of str
+            What the constructors of the predictions said.
+
+        Examples
+        --------
+        >>> settings = CalibrationState().settings
+        >>> CalibrationState.of(settings, settings.empty_tally()) == CalibrationState()
+        True
+        """
+        return _state(settings, tally, notes, ())
+
     @property
     def n(self) -> int:
         """Rows."""
@@ -104,6 +125,11 @@ class CalibrationState:
     def tally(self) -> Tally | None:
         """The sums; None before the first rows."""
         return self._tally
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the constructors of the predictions said, their counts added up."""
+        return self._notes
 
     @property
     def digest(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from calibkit._checks import Column, Source, check_forecast_shape, check_rows, check_vector
@@ -75,6 +76,10 @@ class Batch:
     def detached(self) -> "Batch":
         """The same without gradients."""
         return Batch(**{name: tensor.detach() for name, tensor in self.given.items()})
+
+    def of_no_rows(self) -> "Batch":
+        """A batch of this form without rows, on the host."""
+        return Batch(**{role: torch.empty((0, *one.shape[1:]), dtype=one.dtype) for role, one in self.given.items()})
 
     def __getitem__(self, rows: slice) -> "Batch":
         return Batch(**{name: tensor[rows] for name, tensor in self.given.items()})

@@ -13,6 +13,7 @@ from calibkit._checks import bad_values
 from calibkit._checks.arrays import some_of
 from calibkit._checks.values import Problem
 from calibkit.errors import DataError, LabelError
+from calibkit.state.rows import LARGEST_WEIGHT
 
 # In the order of their gravity: the first that was found is the one that is complained of.
 _VALUES: tuple[Problem, ...] = ("nan", "inf", "all -inf", "negative", "above one", "row sum")
@@ -28,21 +29,27 @@ class Faults:
         self.counts = torch.zeros(len(_KINDS), dtype=torch.int64, device=device)
         self.rows = torch.zeros(len(_KINDS), dtype=torch.int64, device=device)
         self.values = torch.zeros(len(_KINDS), dtype=torch.float64, device=device)
+        self._places: dict[tuple[str, ...], Tensor] = {}
 
     def note(self, found: Found, start: int) -> Tensor:
         """Count the rows (n,) with each fault, their values beside them; return the rows without any."""
-        kinds = [_KINDS.index(kind) for kind in found]
         bad = torch.stack([rows for rows, _ in found.values()])  # (kinds, n)
         if bad.shape[1] == 0:
             return bad.any(dim=0)
         value = torch.stack([values.to(torch.float64) for _, values in found.values()])
         first = bad.to(torch.int8).argmax(dim=1)
-        count = bad.sum(dim=1)
-        fresh = (self.counts[kinds] == 0) & (count > 0)
-        self.rows[kinds] = torch.where(fresh, first + start, self.rows[kinds])
-        self.values[kinds] = torch.where(fresh, value.gather(1, first[:, None]).squeeze(1), self.values[kinds])
-        self.counts[kinds] += count
+        count, places = bad.sum(dim=1), self._places_of(tuple(found))
+        fresh = (self.counts[places] == 0) & (count > 0)
+        self.rows[places] = torch.where(fresh, first + start, self.rows[places])
+        self.values[places] = torch.where(fresh, value.gather(1, first[:, None]).squeeze(1), self.values[places])
+        self.counts[places] += count
         return ~bad.any(dim=0)
+
+    def _places_of(self, kinds: tuple[str, ...]) -> Tensor:
+        """Where kinds of faults are counted, brought to the device once."""
+        if kinds not in self._places:
+            self._places[kinds] = torch.tensor([_KINDS.index(kind) for kind in kinds], device=self.counts.device)
+        return self._places[kinds]
 
     def complain(self, kind: str, *, array_name: str, n_classes: int | None, n_rows: int, name: str | None) -> None:
         """Raise for the gravest fault; this waits for the device."""
@@ -75,7 +82,7 @@ class Faults:
 _ARRAYS = {"label": "labels", "predicted": "predicted", "correct": "correct", "weight": "weights"}
 _EXPECTED = {
     "correct": "True and False, or 1 and 0.",
-    "weight": "finite weights of at least 0. Leave a row out with weight 0.",
+    "weight": f"weights of at least 0 and below {LARGEST_WEIGHT:,.0f}. Leave a row out with weight 0.",
 }
 
 

@@ -6,6 +6,7 @@ The formulas are those of ``calibkit.scores.row_scores``. Everything is float64 
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,12 +29,15 @@ class TensorSums:
 class TensorScores:
     """What each row is worth, on the device; the vectors of ``calibkit.scores.RowScores``, all (n,).
 
-    P(y = 1) only where there is one event, log score and Brier score only where the forecast is a whole one.
+    P(y = 1) only where there is one event, log score and Brier score only where the forecast is a whole one. Of stored
+    probabilities ``log_of`` stands in for the log score: it is -log(x) where x >= 0, and -log1p(x) where the sign bit
+    of x is set.
     """
 
     confidence: Tensor
     correct: Tensor
     log_score: Tensor | None = None
+    log_of: Tensor | None = None
     brier: Tensor | None = None
     positive: Tensor | None = None
 
@@ -66,7 +70,7 @@ def scores_of_probs(sums: TensorSums, correct: Tensor, *, ones: Tensor | None) -
     return TensorScores(
         confidence=sums.top,
         correct=correct,
-        log_score=0.0 - torch.log(sums.true),
+        log_of=sums.true + 0.0,  # -0.0 becomes 0.0
         brier=torch.square(1.0 - sums.true) + others,
         positive=None if ones is None else torch.where(ones, sums.top, sums.second),
     )
@@ -78,8 +82,7 @@ def scores_of_probability(probs: Tensor, positive: Tensor) -> TensorScores:
     return TensorScores(
         confidence=torch.maximum(probs, 1.0 - probs),
         correct=(probs > 0.5) == positive,
-        # 0 - x, not -x: a certain and correct row scores +0.0.
-        log_score=0.0 - torch.where(positive, torch.log(probs), torch.log1p(-probs)),
+        log_of=torch.where(positive, probs, -probs),
         brier=torch.square(missing),
         positive=probs,
     )
@@ -96,6 +99,21 @@ def scores_of_log_odds(log_odds: Tensor, positive: Tensor) -> TensorScores:
         brier=torch.square(_sigmoid(-margin)),
         positive=_sigmoid(log_odds),
     )
+
+
+def log_scores_by_host(log_of: Tensor) -> Tensor:
+    """Log scores of stored probabilities with NumPy's bits, from ``TensorScores.log_of``; it waits for the device.
+
+    Examples
+    --------
+    >>> log_scores_by_host(torch.tensor([0.5, -0.75, 1.0, 0.0], dtype=torch.float64))
+    tensor([0.6931, 1.3863, 0.0000,    inf], dtype=torch.float64)
+    """
+    value = log_of.cpu().numpy()
+    with np.errstate(divide="ignore"):
+        # 0 - x, not -x: a certain and correct row scores +0.0.
+        score = 0.0 - np.where(np.signbit(value), np.log1p(np.minimum(value, 0.0)), np.log(np.maximum(value, 0.0)))
+    return torch.from_numpy(score).to(log_of.device)
 
 
 def _rounded_off(difference: Tensor, minuend: Tensor, subtrahend: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The scores of a batch's rows, where its forecast is, without waiting for the device. Annex: integrations."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +19,10 @@ from calibkit.integrations.torch.scores import (
     scores_of_probs,
 )
 from calibkit.integrations.torch.sums import sum_logits, sum_probs
+from calibkit.state.rows import LARGEST_WEIGHT
+
+# Smaller weights lose their squares; the constructors of Predictions refuse them.
+LEAST_WEIGHT = 1e-100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,10 +41,16 @@ class ScoredBatch:
         Weights.
     tied : Tensor of bool or None
         Whether several classes share the largest value.
+    ignored, weightless : Tensor of bool or None
+        Rows that are left out for their label, and for a weight of 0.
     outside : Tensor of int64 or None
-        How many values lay within 4 eps outside [0, 1].
+        How many values of (n, k) probabilities lay within 4 eps outside [0, 1].
+    moved : Tensor of bool or None
+        The same of one value a row.
     deviation : Tensor of float64 or None
         ``|row sum - 1|`` of (n, k) probabilities.
+    like_probs : Tensor of bool, a scalar, or None
+        Whether the first rows of logits (n, k) look like probabilities.
     """
 
     scores: TensorScores
@@ -46,12 +58,38 @@ class ScoredBatch:
     labels: Tensor | None = None
     weights: Tensor | None = None
     tied: Tensor | None = None
+    ignored: Tensor | None = None
+    weightless: Tensor | None = None
     outside: Tensor | None = None
+    moved: Tensor | None = None
     deviation: Tensor | None = None
+    like_probs: Tensor | None = None
+
+    def vectors(self) -> dict[str, Tensor]:
+        """All tensors that are there, by name, those of the scores among them."""
+        found = {one.name: getattr(self.scores, one.name) for one in fields(self.scores)}
+        found |= {one.name: getattr(self, one.name) for one in fields(self) if one.name != "scores"}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+    @classmethod
+    def of_vectors(cls, vectors: Mapping[str, Tensor]) -> "ScoredBatch":
+        """The batch that has these tensors."""
+        names = {one.name for one in fields(TensorScores)}
+        scores = TensorScores(**{name: tensor for name, tensor in vectors.items() if name in names})
+        rest: dict[str, Any] = {name: tensor for name, tensor in vectors.items() if name not in names}
+        return cls(scores=scores, **rest)
+
+    def __getitem__(self, rows: slice | Tensor) -> "ScoredBatch":
+        """Some of the rows; a scalar is that of all."""
+        return self.of_vectors({name: one if one.ndim == 0 else one[rows] for name, one in self.vectors().items()})
 
 
-def score_batch(batch: Batch, faults: Faults, *, start: int = 0, ignore_index: int | None = None) -> ScoredBatch:
+def score_batch(
+    batch: Batch, faults: Faults, *, start: int = 0, n_classes: int | None = None, ignore_index: int | None = None
+) -> ScoredBatch:
     """Scores of a batch; its first row is number `start` of those in which faults are counted.
+
+    The forecast tells the number of classes, or, where it is of the predicted class alone, `n_classes` does.
 
     Examples
     --------
@@ -59,25 +97,33 @@ def score_batch(batch: Batch, faults: Faults, *, start: int = 0, ignore_index: i
     >>> score_batch(batch, Faults(torch.device("cpu"))).scores.confidence
     tensor([0.7500, 0.5000], dtype=torch.float64)
     """
-    return _Reading(batch, faults, start, ignore_index).scored()
+    return _Reading(batch, faults, start, n_classes, ignore_index).scored()
 
 
 class _Reading:
     """One batch on its way: which of its rows still count, and the faults that have been found."""
 
-    def __init__(self, batch: Batch, faults: Faults, start: int, ignore_index: int | None) -> None:
+    def __init__(
+        self, batch: Batch, faults: Faults, start: int, n_classes: int | None, ignore_index: int | None
+    ) -> None:
         self.batch, self.faults, self.start = batch, faults, start
+        self.n_classes = n_classes if batch.n_classes is None else batch.n_classes
         self.device = batch.forecast.device
         self.kept = torch.ones(len(batch), dtype=torch.bool, device=self.device)
         self.labels, self.weights = self._placed(batch.labels), self._placed(batch.weights)
+        self.ignored: Tensor | None = None
+        self.weightless: Tensor | None = None
+        if self.weights is not None:
+            weights = self.weights = self.weights.to(torch.float64)
+            fine = (weights == 0) | ((weights >= LEAST_WEIGHT) & (weights < LARGEST_WEIGHT))
+            self._refuse({"weight": (~fine, weights)})
+            self.weightless = self.kept & (weights == 0)
+            self.kept = self.kept & (weights != 0)
         if self.labels is not None:
             self.labels = self.labels.to(torch.int64)
             if ignore_index is not None:
-                self.kept = self.labels != ignore_index
-        if self.weights is not None:
-            weights = self.weights = self.weights.to(torch.float64)
-            self._refuse({"weight": (~(torch.isfinite(weights) & (weights >= 0)), weights)})
-            self.kept = self.kept & (weights != 0)
+                self.ignored = self.kept & (self.labels == ignore_index)
+                self.kept = self.kept & (self.labels != ignore_index)
 
     def _placed(self, tensor: Tensor | None) -> Tensor | None:
         """A tensor beside the forecast."""
@@ -90,7 +136,7 @@ class _Reading:
 
     def _codes(self, codes: Tensor, kind: str) -> Tensor:
         """Class numbers; 0 where there is none, for an index out of range would end the device's context."""
-        n_classes = self.batch.n_classes
+        n_classes = self.n_classes
         bad = codes < 0 if n_classes is None else (codes < 0) | (codes >= n_classes)
         self._refuse({kind: (bad, codes)})
         return codes.masked_fill(~self.kept, 0)
@@ -112,7 +158,15 @@ class _Reading:
 
     def _finished(self, scores: TensorScores, **found: Tensor | None) -> ScoredBatch:
         """The scores, with what the pass saw."""
-        return ScoredBatch(scores=scores, kept=self.kept, labels=self.labels, weights=self.weights, **found)
+        return ScoredBatch(
+            scores=scores,
+            kept=self.kept,
+            labels=self.labels,
+            weights=self.weights,
+            ignored=self.ignored,
+            weightless=self.weightless,
+            **found,
+        )
 
     def _correct(self) -> Tensor:
         """Correctness as booleans."""
@@ -136,17 +190,16 @@ class _Reading:
 
     def _confidence(self, correct: Tensor) -> ScoredBatch:
         """Scores of what was predicted alone."""
-        confidence, outside = self._unit_interval(self.batch.forecast)
-        return self._finished(TensorScores(confidence=confidence, correct=correct), outside=outside.to(torch.int64))
+        confidence, moved = self._unit_interval(self.batch.forecast)
+        return self._finished(TensorScores(confidence=confidence, correct=correct), moved=moved)
 
     def _event(self, wide: Tensor, positive: Tensor) -> ScoredBatch:
         """Scores of a 1-D forecast of class 1."""
         if self.batch.kind == "logits":
             self._refuse({"nan": (torch.isnan(wide), wide), "inf": (torch.isinf(wide), wide)})
             return self._finished(scores_of_log_odds(wide, positive), tied=wide == 0)
-        probs, outside = self._unit_interval(self.batch.forecast)
-        scores = scores_of_probability(probs, positive)
-        return self._finished(scores, tied=probs == 0.5, outside=outside.to(torch.int64))
+        probs, moved = self._unit_interval(self.batch.forecast)
+        return self._finished(scores_of_probability(probs, positive), tied=probs == 0.5, moved=moved)
 
     def _logits(self, logits: Tensor, labels: Tensor) -> ScoredBatch:
         """Scores of logits (n, k)."""
@@ -156,7 +209,8 @@ class _Reading:
         self._refuse({kind: (bad, top) for kind, bad in found.items()})
         ones = correct == (labels == 1) if logits.shape[1] == 2 else None
         scores = scores_of_logits(seen.sums, correct, wide=logits.dtype == torch.float64, ones=ones)
-        return self._finished(scores, tied=top == seen.sums.second)
+        like_probs = ~(seen.unlike_probs & self.kept).any()
+        return self._finished(scores, tied=top == seen.sums.second, like_probs=like_probs)
 
     def _probs(self, probs: Tensor, labels: Tensor) -> ScoredBatch:
         """Scores of probabilities (n, k)."""

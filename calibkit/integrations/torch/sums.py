@@ -12,8 +12,11 @@ from torch import Tensor
 
 from calibkit.integrations.torch.scores import TensorSums
 from calibkit.scores.blocks import MAX_TRANSPOSED, slices
+from calibkit.tally.facts import LOOKED_AT
 
 BLOCK_BYTES = 1 << 25
+# How far a row of probabilities that were taken for logits may be from a sum of 1.
+_ABOUT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,6 +25,13 @@ class Seen:
 
     sums: TensorSums
     predicted: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenLogits(Seen):
+    """And of the first logits, which rows are not in [0, 1] or do not sum to 1; False for all others."""
+
+    unlike_probs: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,13 +44,16 @@ class SeenProbs(Seen):
     outside: Tensor
 
 
-def sum_logits(logits: Tensor, labels: Tensor) -> Seen:
+def sum_logits(logits: Tensor, labels: Tensor) -> SeenLogits:
     """Sums of rows of logits (n, k); the sum over classes runs in float32, or in float64 for float64."""
     sums, predicted = _room(logits)
     work = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    unlike_probs = torch.zeros_like(predicted, dtype=torch.bool)
     for rows in _blocks(logits, work):
         top, best = logits[rows].max(dim=1)
         block = logits[rows].to(work, copy=True)
+        if rows.start < LOOKED_AT:
+            unlike_probs[rows] = (block.amin(dim=1) < 0) | ~((block.sum(dim=1) - 1.0).abs() <= _ABOUT)
         sums.true[rows] = block.gather(1, labels[rows, None]).squeeze(1)
         block.scatter_(1, best[:, None], -torch.inf)
         second, next_best = block.max(dim=1)
@@ -51,7 +64,7 @@ def sum_logits(logits: Tensor, labels: Tensor) -> Seen:
         sums.top[rows], sums.second[rows], predicted[rows] = top.to(torch.float64), second.to(torch.float64), best
         sums.rest[rows] = block.sum(dim=1).to(torch.float64)
         sums.square[rows] = block.square_().sum(dim=1).to(torch.float64)
-    return Seen(sums=sums, predicted=predicted)
+    return SeenLogits(sums=sums, predicted=predicted, unlike_probs=unlike_probs)
 
 
 def sum_probs(probs: Tensor, labels: Tensor) -> SeenProbs:
@@ -59,15 +72,16 @@ def sum_probs(probs: Tensor, labels: Tensor) -> SeenProbs:
     sums, predicted = _room(probs)
     low, high, total = sums.top.new_empty((3, len(probs)))
     outside = torch.empty_like(predicted)
+    few = probs.shape[1] <= MAX_TRANSPOSED
     for rows in _blocks(probs, torch.float64):
         predicted[rows] = probs[rows].argmax(dim=1)
         block = probs[rows].to(torch.float64, copy=True)
-        low[rows], high[rows], total[rows] = block.amin(dim=1), block.amax(dim=1), block.sum(dim=1)
+        low[rows], high[rows] = block.amin(dim=1), block.amax(dim=1)
+        total[rows] = _sum_columns(block) if few else block.sum(dim=1)
         outside[rows] = ((block < 0) | (block > 1)).sum(dim=1)
         block.clamp_(0.0, 1.0)
         sums.true[rows] = block.gather(1, labels[rows, None]).squeeze(1)
-        take_out = _of_columns if probs.shape[1] <= MAX_TRANSPOSED else _of_rows
-        sums.top[rows], sums.second[rows], sums.square[rows] = take_out(block)
+        sums.top[rows], sums.second[rows], sums.square[rows] = (_sort_columns if few else _blank_two)(block)
     return SeenProbs(sums=sums, predicted=predicted, low=low, high=high, total=total, outside=outside)
 
 
@@ -83,8 +97,8 @@ def _blocks(values: Tensor, work: torch.dtype) -> list[slice]:
     return slices(0, len(values), max(1, BLOCK_BYTES // (values.shape[1] * work.itemsize)))
 
 
-def _of_rows(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The two largest of each row, and the sum of the squares of the others."""
+def _blank_two(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The two largest of each row, and the sum of the squares of the others; the block is used up."""
     found = []
     for _ in range(2):
         largest, where = block.max(dim=1)
@@ -93,7 +107,7 @@ def _of_rows(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return found[0], found[1], block.square_().sum(dim=1)
 
 
-def _of_columns(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _sort_columns(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same of few classes, class after class in the order of the CPU's pass, and so with its bits."""
     top, second = torch.maximum(block[:, 0], block[:, 1]), torch.minimum(block[:, 0], block[:, 1])
     square = torch.zeros_like(top)
@@ -103,3 +117,11 @@ def _of_columns(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         square += torch.square(torch.minimum(second, lesser))  # the least of the three goes
         second = torch.maximum(second, lesser)
     return top, second, square
+
+
+def _sum_columns(block: Tensor) -> Tensor:
+    """The sum of each row, class after class."""
+    total = block[:, 0].clone()
+    for values in block.T[1:]:
+        total += values
+    return total

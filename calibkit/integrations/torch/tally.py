@@ -1,0 +1,200 @@
+"""A tally whose integers stay on a device, in the layout of ``calibkit.tally.Tally``. Annex: integrations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibkit.integrations.torch.exact import TensorSums
+from calibkit.integrations.torch.scores import log_scores_by_host
+from calibkit.integrations.torch.scoring import ScoredBatch
+from calibkit.tally import Facts, Tally, fine_ends
+from calibkit.tally.moments import SCALE, UNWEIGHTED, WEIGHTED, WEIGHTS
+
+# Rows whose integers are made at a time, and after which logarithms that wait for the host are taken there.
+_CHUNK = 1 << 18
+
+# Counts that notes tell, in the order in which they stand on the device: those of `Facts`, and those of the intake.
+_FACTS = ("n", "n_correct", "n_ties", "n_zero", "n_snapped")
+_COUNTS = (*_FACTS, "rows", "ignored", "weightless", "moved")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Waiting:
+    """Rows whose log score is still to be taken, by the host."""
+
+    log_of: Tensor
+    kept: Tensor
+    weights: Tensor | None
+
+
+class TensorTally:
+    """Counts and exact sums of rows on a device; ``on_host`` gives the tally that NumPy makes of the same row scores.
+
+    Parameters
+    ----------
+    like : Tally
+        An empty tally: its layout is kept.
+    view : {"top-label", "positive"}
+        Which forecast and outcome are counted by cell.
+    device : torch.device
+        Where the integers stay.
+
+    Notes
+    -----
+    The logarithm of a stored probability is taken by the host, so that it has NumPy's bits: rows wait for it, 9 bytes
+    each, until there are 2^18 or a result is asked for. Of logits the device takes it at once.
+    """
+
+    def __init__(self, like: Tally, *, view: str, device: torch.device) -> None:
+        self.like, self.view, self.device = like, view, device
+        self.count = self._zeros(len(like.count))
+        self.sums = {name: TensorSums(sums.limbs.shape[1], device) for name, sums in like.sums.items()}
+        self.classes = None if like.classes is None else self._zeros(len(like.classes))
+        self.counts = self._zeros(len(_COUNTS))
+        self.extremes = torch.full((3,), -torch.inf, dtype=torch.float64, device=device)
+        self.like_probs = torch.ones((), dtype=torch.bool, device=device)
+        self._starts = torch.from_numpy(fine_ends()[0]).to(device)
+        self._inner = torch.from_numpy(like.cells.edges[1:-1].copy()).to(device)
+        self._nothing = torch.zeros((), dtype=torch.int64, device=device)
+        self._waiting: list[_Waiting] = []
+
+    def _zeros(self, size: int) -> Tensor:
+        return torch.zeros(size, dtype=torch.int64, device=self.device)
+
+    def take(self, rows: ScoredBatch) -> None:
+        """Add the rows that count; nothing waits for the device, unless many rows wait for their logarithms."""
+        for start in range(0, len(rows.kept), _CHUNK):
+            self._take(rows[start : start + _CHUNK])
+
+    def _take(self, rows: ScoredBatch) -> None:
+        scores, kept = rows.scores, rows.kept
+        forecast, outcome = scores.confidence, scores.correct
+        if self.view == "positive":
+            assert scores.positive is not None
+            assert rows.labels is not None
+            forecast, outcome = scores.positive, rows.labels == 1
+        weights = None if rows.weights is None else torch.where(kept, rows.weights, 0.0)
+        forecast = torch.where(kept, forecast, 0.0)
+        self._take_cells(forecast, outcome, kept, weights)
+        events = torch.stack([kept & ~outcome, kept & outcome])
+        self._take_powers("forecasts", _powers(forecast, weights), events)
+        if weights is not None:
+            self._take_powers("weights", _weight_powers(weights), events)
+            self.sums["correct"].add(torch.where(scores.correct, weights, 0.0)[None])
+        self._take_scores(rows, weights)
+        self._take_facts(rows)
+
+    def _take_cells(self, forecast: Tensor, outcome: Tensor, kept: Tensor, weights: Tensor | None) -> None:
+        """Counts and sums by cell."""
+        fine = torch.searchsorted(self._starts, forecast, right=True) - 1
+        bins = torch.searchsorted(self._inner, forecast, right=self.like.cells.binning.edges == "left")
+        index = fine + bins + self.like.cells.count * outcome.to(torch.int64)
+        self.count.index_add_(0, index, kept.to(torch.int64))
+        if weights is None:
+            self.sums["forecast"].add_by_cell(forecast, index)
+            return
+        self.sums["forecast"].add_by_cell(weights * forecast, index)
+        self.sums["weight"].add_by_cell(weights, index)
+        self.sums["weight_squared"].add_by_cell(torch.square(weights / SCALE), index)
+
+    def _take_powers(self, name: str, powers: list[Tensor], events: Tensor) -> None:
+        """Sums of powers, one after the other, each by outcome."""
+        self.sums[name].add(torch.cat([torch.where(events, power, 0.0) for power in powers]))
+
+    def _take_scores(self, rows: ScoredBatch, weights: Tensor | None) -> None:
+        """Sums of powers of log score and Brier score."""
+        scores = rows.scores
+        if scores.brier is not None:
+            self.sums["brier"].add(torch.stack(_powers(torch.where(rows.kept, scores.brier, 0.0), weights)))
+        if scores.log_score is not None:
+            self._take_log_scores(scores.log_score, rows.kept, weights)
+        elif scores.log_of is not None:
+            self._waiting.append(_Waiting(log_of=scores.log_of, kept=rows.kept, weights=weights))
+            if sum(len(one.kept) for one in self._waiting) >= _CHUNK:
+                self.settle()
+
+    def settle(self) -> None:
+        """Take the logarithms that wait for the host, which waits for the device."""
+        if not self._waiting:
+            return
+        weights = [one.weights for one in self._waiting if one.weights is not None]
+        self._take_log_scores(
+            log_scores_by_host(torch.cat([one.log_of for one in self._waiting])),
+            torch.cat([one.kept for one in self._waiting]),
+            torch.cat(weights) if weights else None,
+        )
+        self._waiting.clear()
+
+    def _take_log_scores(self, log_score: Tensor, kept: Tensor, weights: Tensor | None) -> None:
+        found = torch.where(kept, log_score, 0.0)
+        self.sums["log_score"].add(torch.stack(_powers(found, weights)))
+        self.counts[_COUNTS.index("n_zero")] += torch.isposinf(found).sum()
+
+    def _take_facts(self, rows: ScoredBatch) -> None:
+        """What notes tell."""
+        kept = rows.kept
+        found = {
+            "n": kept,
+            "n_correct": rows.scores.correct & kept,
+            "n_ties": None if rows.tied is None else rows.tied & kept,
+            "n_snapped": None if rows.outside is None else rows.outside * kept,
+            "rows": torch.ones_like(kept),
+            "ignored": rows.ignored,
+            "weightless": rows.weightless,
+            "moved": None if rows.moved is None else rows.moved & kept,
+        }
+        sums = {name: one.sum() for name, one in found.items() if one is not None}
+        self.counts += torch.stack([sums.get(name, self._nothing) for name in _COUNTS])
+        if rows.labels is not None:
+            if self.classes is not None:
+                self.classes.index_add_(0, rows.labels, kept.to(torch.int64))
+            wide = rows.labels.to(torch.float64)
+            deviation = torch.full_like(wide, -torch.inf) if rows.deviation is None else rows.deviation
+            extremes = torch.where(kept, torch.stack([-wide, wide, deviation]), -torch.inf)
+            self.extremes = torch.maximum(self.extremes, extremes.amax(dim=1))
+        self.like_probs = self.like_probs & (~kept.any() if rows.like_probs is None else rows.like_probs)
+
+    def on_host(self) -> tuple[Tally, dict[str, int]]:
+        """The tally as NumPy holds it, and what the intake counted; this waits for the device."""
+        self.settle()
+        counts = dict(zip(_COUNTS, self.counts.tolist(), strict=True))
+        least, last, deviation = (None if value == -np.inf else value for value in self.extremes.tolist())
+        facts = Facts(
+            **{name: counts[name] for name in _FACTS},
+            first_label=None if least is None else -int(least),
+            last_label=None if last is None else int(last),
+            max_sum_deviation=deviation,
+            like_probs=bool(self.like_probs),
+        )
+        tally = Tally(
+            cells=self.like.cells,
+            weighted=self.like.weighted,
+            facts=facts,
+            count=self.count.cpu().numpy().copy(),
+            sums={name: sums.on_host() for name, sums in self.sums.items()},
+            classes=None if self.classes is None else self.classes.cpu().numpy().copy(),
+        )
+        return tally, counts
+
+
+def _powers(value: Tensor, weights: Tensor | None) -> list[Tensor]:
+    """What is summed of each row, as ``calibkit.tally.moments.powers_of`` has it."""
+    if weights is None:
+        return [value, *(_power(value / SCALE, p) for p, _ in UNWEIGHTED[1:])]
+    scaled = weights / SCALE
+    return [weights * value, *(_power(scaled * value, q) * _power(scaled, p - q) for p, q in WEIGHTED[1:])]
+
+
+def _weight_powers(weights: Tensor) -> list[Tensor]:
+    """The same of the weights alone."""
+    return [weights, *(_power(weights / SCALE, p) for p, _ in WEIGHTS[1:])]
+
+
+def _power(value: Tensor, exponent: int) -> Tensor:
+    """By multiplication: the same bits on every device."""
+    result = value if exponent else torch.ones_like(value)
+    for _ in range(exponent - 1):
+        result = result * value
+    return result
