@@ -78,22 +78,36 @@ def class_probs(block: Matrix, top: Floats, confidence: Floats, *, layout: Layou
 
 def sum_classes(block: Matrix, layout: Layout) -> NDArray[Any]:
     """Sum of a block over its classes."""
-    if _sums_plainly(layout):
-        return np.asarray(np.einsum("rk->r", block))
-    return np.asarray(np.add.reduce(block, axis=layout.class_axis))
+    if layout.class_axis == 0:
+        return np.asarray(np.add.reduce(block, axis=0))
+    return _sum_pieces("rpk->rp", block)
 
 
 def _sum_squares(block: Matrix, layout: Layout) -> NDArray[Any]:
     """Sum of the squares of a block over its classes; the block may be used up."""
-    if _sums_plainly(layout):
-        return np.asarray(np.einsum("rk,rk->r", block, block))
-    np.multiply(block, block, out=block)
-    return np.asarray(np.add.reduce(block, axis=layout.class_axis))
+    if layout.class_axis == 0:
+        np.multiply(block, block, out=block)
+        return np.asarray(np.add.reduce(block, axis=0))
+    return _sum_pieces("rpk,rpk->rp", block)
 
 
-def _sums_plainly(layout: Layout) -> bool:
-    """Whether rows of a block are summed by einsum: three times as fast as the pairwise sum, but running sums."""
-    return layout.class_axis == 1 and layout.n_classes <= MAX_PLAIN_SUM
+def _sum_pieces(formula: str, block: Matrix) -> NDArray[Any]:
+    """Sums over the rows of a block by einsum: three times as fast as the pairwise sum, but running sums.
+
+    So a long row is summed in pieces, and their sums in float64.
+    """
+    n_rows, n_classes = block.shape
+    whole = n_classes // MAX_PLAIN_SUM * MAX_PLAIN_SUM
+    if whole == 0:
+        return _einsum(formula, block[:, None, :])[:, 0]
+    sums = _einsum(formula, block[:, :whole].reshape(n_rows, -1, MAX_PLAIN_SUM)).sum(axis=1, dtype=np.float64)
+    if whole < n_classes:
+        sums += _einsum(formula, block[:, None, whole:])[:, 0]
+    return np.asarray(sums)
+
+
+def _einsum(formula: str, block: Matrix) -> NDArray[Any]:
+    return np.asarray(np.einsum(formula, *[block] * (1 + formula.count(","))))
 
 
 def _take_out_two(

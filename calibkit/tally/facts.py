@@ -11,8 +11,8 @@ from calibkit.scores import RowScores
 
 Number = TypeVar("Number", int, float)
 
-# How many rows of logits are looked at first: nearly all logits are known from these not to be probabilities.
-LOOKED_AT = 1_000
+# How many logits are looked at first: nearly all are known from the first rows not to be probabilities.
+LOOKED_AT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,9 @@ def _like_probs(predictions: Predictions) -> bool:
     logits = predictions.logits
     if logits is None or logits.ndim == 1:
         return False
-    for start in range(0, len(logits), LOOKED_AT):
-        rows = np.asarray(logits[start : start + LOOKED_AT], dtype=np.float64)
+    step = max(1, LOOKED_AT // logits.shape[1])
+    for start in range(0, len(logits), step):
+        rows = np.asarray(logits[start : start + step], dtype=np.float64)
         if rows.min() < 0 or not np.allclose(rows.sum(axis=1), 1, atol=1e-3):
             return False
     return True
