@@ -112,6 +112,7 @@ def _arrays(tally: Tally) -> Iterator[tuple[str, Integers]]:
     filled = np.flatnonzero(tally.count)
     yield "cells", filled.astype("<i8")
     yield "count", tally.count[filled].astype("<i8")
+    yield "extent", (tally.extent[:, filled] + 0.0).astype("<f8").view("<i8")  # no -0.0
     if tally.classes is not None:
         yield "classes", tally.classes.astype("<i8")
     for name, sums in sorted(tally.sums.items()):
@@ -142,6 +143,7 @@ def _state(header: Mapping[str, Any], body: memoryview) -> tuple[Any, ...]:
     if len(cells) and not (cells[0] >= 0 and cells[-1] < len(tally.count) and np.all(np.diff(cells) > 0)):
         raise InputFormatError("holds cells that are not in the grid")
     tally.count[cells] = stored["count"]
+    tally.extent[:, cells] = stored["extent"].view(np.float64)
     if tally.classes is not None:
         tally.classes[:] = stored["classes"]
     for name, sums in tally.sums.items():
@@ -183,6 +185,7 @@ def _check_counts(tally: Tally) -> None:
     beyond = [sums.beyond for sums in tally.sums.values()]
     if (
         tally.count.min() < 0
+        or not np.array_equal(tally.count > 0, np.abs(tally.extent - [[-0.5], [0.5]]).max(axis=0) <= 0.5)
         or int(tally.count.sum()) != tally.facts.n
         or any(part.min() < 0 or part.max() >= 1 << LIMB_BITS for part in limbs)
         or any(part.min() < 0 for part in beyond)

@@ -34,6 +34,8 @@ class Tally:
         Counts of rows, of ties and of other things that notes tell.
     count : ndarray of shape (2 m,), int64
         Rows by outcome and cell: first the m cells of the rows whose event did not happen, then those of the others.
+    extent : ndarray of shape (2, 2 m)
+        Of the same cells, the largest -c and the largest c; -inf where there are no rows.
     sums : dict of str to ExactSums
         By the same 2 m cells: "forecast" (w c); with weights "weight" and "weight_squared" (w, (w / 16)^2).
         Of all rows: "correct" (w where the prediction is right), with weights alone.
@@ -58,6 +60,7 @@ class Tally:
     weighted: bool
     facts: Facts = field(default_factory=Facts)
     count: Integers
+    extent: Floats
     sums: dict[str, ExactSums]
     classes: Integers | None = None
 
@@ -67,6 +70,7 @@ class Tally:
             self,
             facts=self.facts + other.facts,
             count=self.count + other.count,
+            extent=np.maximum(self.extent, other.extent),
             sums={name: sums + other.sums[name] for name, sums in self.sums.items()},
             classes=None if self.classes is None or other.classes is None else self.classes + other.classes,
         )
@@ -78,6 +82,7 @@ class Tally:
             (self.cells, self.weighted, self.facts) == (other.cells, other.weighted, other.facts)
             and self.sums == other.sums
             and np.array_equal(self.count, other.count)
+            and np.array_equal(self.extent, other.extent)
             and same(self.classes, other.classes)
         )
 
@@ -113,9 +118,11 @@ class Tally:
                 yield name, powers_of(values, weights), 1
 
     def _take_cells(self, forecast: Floats, outcome: NDArray[np.bool_], weights: Floats | None) -> None:
-        """Counts and sums by cell."""
+        """Counts, extents and sums by cell."""
         index = self.cells.of(forecast)
         index += self.cells.count * outcome
+        for side, values in enumerate((-forecast, forecast)):
+            np.maximum.at(self.extent[side], index, values)
         touched: Any = slice(None)
         size = len(self.count)
         if len(index) * _SPARSE < size:
@@ -153,6 +160,7 @@ def empty_tally(
         cells=cells,
         weighted=weighted,
         count=np.zeros(by_cell, dtype=np.int64),
+        extent=np.full((2, by_cell), -np.inf),
         sums={name: zero_sums(size) for name, size in sizes.items()},
         classes=np.zeros(n_classes, dtype=np.int64) if n_classes is not None and labelled else None,
     )

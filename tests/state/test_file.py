@@ -89,6 +89,8 @@ def test_the_file_is_what_the_docs_say(path):
     total = sum((((top * 2**34) + high) * 2**34 + middle) * 2**34 + low)
     assert total / 2**96 == pytest.approx(rows.confidence.sum(), rel=1e-15)
     assert not beyond.any()
+    least, largest = arrays["extent"].view(np.float64)
+    assert (-least.max(), largest.max()) == (rows.confidence.min(), rows.confidence.max())
 
 
 def test_damage_anywhere_is_seen(path):

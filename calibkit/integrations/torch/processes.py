@@ -10,7 +10,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from calibkit._intake.notes import summed_notes
-from calibkit._numerics import Integers
+from calibkit._numerics import Floats, Integers
 from calibkit.errors import CalibkitError, DataError
 from calibkit.exact import ExactSums, carried
 from calibkit.integrations.torch.share import Share
@@ -100,7 +100,7 @@ def _first_of(reports: Sequence[_Report]) -> NDArray[np.bool_] | None:
 
 
 def _added(own: CalibrationState, settings: StateSettings) -> CalibrationState:
-    """The states of all processes added up: facts and notes are told, sums are reduced as integers."""
+    """The states of all processes added up: facts and notes are told, integers are summed, extents are maxima."""
     tally = settings.empty_tally()
     if tally is None:
         return own
@@ -111,7 +111,9 @@ def _added(own: CalibrationState, settings: StateSettings) -> CalibrationState:
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     numbers = numbers.to(device)
     dist.all_reduce(numbers)
-    total = _refilled(tally, numbers.cpu().numpy(), facts)
+    extent = torch.from_numpy(tally.extent.copy()).to(device)
+    dist.all_reduce(extent, op=dist.ReduceOp.MAX)
+    total = _refilled(tally, numbers.cpu().numpy(), extent.cpu().numpy(), facts)
     return CalibrationState.of(settings, total, notes=summed_notes(note for _, notes in told for note in notes))
 
 
@@ -121,8 +123,8 @@ def _arrays(tally: Tally) -> list[Integers]:
     return [tally.count, *([] if tally.classes is None else [tally.classes]), *sums]
 
 
-def _refilled(like: Tally, numbers: Integers, facts: Facts) -> Tally:
-    """A tally of the layout of another, with these integers."""
+def _refilled(like: Tally, numbers: Integers, extent: Floats, facts: Facts) -> Tally:
+    """A tally of the layout of another, with these integers and extents."""
     arrays = iter(np.split(numbers, np.cumsum([array.size for array in _arrays(like)])[:-1]))
     count = next(arrays)
     classes = None if like.classes is None else next(arrays)
@@ -130,4 +132,12 @@ def _refilled(like: Tally, numbers: Integers, facts: Facts) -> Tally:
     for name, one in sorted(like.sums.items()):
         limbs = next(arrays).reshape(one.limbs.shape)
         sums[name] = ExactSums(limbs=carried(limbs), beyond=next(arrays))
-    return Tally(cells=like.cells, weighted=like.weighted, facts=facts, count=count, sums=sums, classes=classes)
+    return Tally(
+        cells=like.cells,
+        weighted=like.weighted,
+        facts=facts,
+        count=count,
+        extent=extent,
+        sums=sums,
+        classes=classes,
+    )

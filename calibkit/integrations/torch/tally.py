@@ -50,6 +50,7 @@ class TensorTally:
     def __init__(self, like: Tally, *, view: str, device: torch.device) -> None:
         self.like, self.view, self.device = like, view, device
         self.count = self._zeros(len(like.count))
+        self.extent = torch.from_numpy(like.extent.copy()).to(device)
         self.sums = {name: TensorSums(sums.limbs.shape[1], device) for name, sums in like.sums.items()}
         self.classes = None if like.classes is None else self._zeros(len(like.classes))
         self.counts = self._zeros(len(_COUNTS))
@@ -87,11 +88,13 @@ class TensorTally:
         self._take_facts(rows)
 
     def _take_cells(self, forecast: Tensor, outcome: Tensor, kept: Tensor, weights: Tensor | None) -> None:
-        """Counts and sums by cell."""
+        """Counts, extents and sums by cell."""
         fine = torch.searchsorted(self._starts, forecast, right=True) - 1
         bins = torch.searchsorted(self._inner, forecast, right=self.like.cells.binning.edges == "left")
         index = fine + bins + self.like.cells.count * outcome.to(torch.int64)
         self.count.index_add_(0, index, kept.to(torch.int64))
+        ends = torch.where(kept, torch.stack([-forecast, forecast]), -torch.inf)
+        self.extent.scatter_reduce_(1, index.expand(2, -1), ends, "amax")
         if weights is None:
             self.sums["forecast"].add_by_cell(forecast, index)
             return
@@ -173,6 +176,7 @@ class TensorTally:
             weighted=self.like.weighted,
             facts=facts,
             count=self.count.cpu().numpy().copy(),
+            extent=self.extent.cpu().numpy().copy(),
             sums={name: sums.on_host() for name, sums in self.sums.items()},
             classes=None if self.classes is None else self.classes.cpu().numpy().copy(),
         )
