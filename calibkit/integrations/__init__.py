@@ -1,1 +1,1 @@
-"""Where calibkit meets other packages: thin, each loaded when it is asked for. Annex: integrations."""
+"""Where calibkit meets other packages: thin modules, each imported by its name. Annex: integrations."""

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -49,6 +50,19 @@ def sampled() -> CalibrationMetric:
     return metric
 
 
+def collected(numbers: torch.Tensor) -> CalibrationMetric:
+    """What a MetricCollection of torchmetrics holds after it has been computed."""
+    from torchmetrics import MetricCollection
+
+    from calibkit.integrations.torchmetrics import Calibration
+
+    collection = MetricCollection({"one": Calibration(preds="logits"), "other": Calibration(preds="logits")})
+    for part in numbers.split(100):
+        collection.update(rows()["logits"][part], rows()["labels"][part])
+    collection.compute()
+    return collection["other"].metric
+
+
 Cases = dict[str, Callable[[], CalibrationMetric]]
 
 
@@ -56,7 +70,8 @@ def same(rank: int) -> Cases:
     """Metrics whose result is that of one process that has all rows."""
     mine = torch.arange(N)[rank::WORLD]
     whole, none = torch.arange(N), torch.arange(0)
-    return {
+    faces = {"torchmetrics": lambda: collected(mine)} if find_spec("torchmetrics") else {}
+    return faces | {
         "logits": lambda: fed("labels logits", mine),
         "weights": lambda: fed("labels logits weights", mine, step=77),
         "probs": lambda: fed("labels probs", mine),

@@ -63,7 +63,7 @@ def sum_logits(logits: Tensor, labels: Tensor) -> SeenLogits:
         block.exp_()
         sums.top[rows], sums.second[rows], predicted[rows] = top.to(torch.float64), second.to(torch.float64), best
         sums.rest[rows] = block.sum(dim=1).to(torch.float64)
-        sums.square[rows] = block.square_().sum(dim=1).to(torch.float64)
+        sums.square[rows] = torch.linalg.vector_norm(block, dim=1).square().to(torch.float64)
     return SeenLogits(sums=sums, predicted=predicted, unlike_probs=unlike_probs)
 
 
