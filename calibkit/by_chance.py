@@ -10,17 +10,20 @@ from numpy.typing import ArrayLike
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
-from calibkit.bracket import Chance, chance
+from calibkit.bracket import Chance, chance, chance_of_pairs
 from calibkit.calibration_error import NORMS, Norm, calibration_error
 from calibkit.consistency import calibrated_outcomes, chance_from
-from calibkit.pairs import Pairs, PairView, TiedPairs, read_pairs
+from calibkit.errors import OptionError, ShapeError
+from calibkit.pairs import Pairs, TiedPairs, read_pairs
+from calibkit.predictions import Predictions
+from calibkit.views import View, score_and_bin
 
 
 def expected_by_chance(
     labels: ArrayLike,
     probs: ArrayLike,
     *,
-    view: PairView | None = None,
+    view: View | None = None,
     n_bins: int = 15,
     binning: Literal["uniform", "quantile"] = "uniform",
     norm: Norm = "l1",
@@ -38,10 +41,9 @@ def expected_by_chance(
     ----------
     labels, probs, n_bins, binning, norm, edges, weights
         As in `expected_calibration_error`.
-    view : {"top-label", "positive"}, optional
+    view : {"top-label", "positive", "classwise", "flattened"}, optional
         Which forecast and outcome; by default "positive" for 1-D probabilities, else "top-label". In the views
-        "classwise" and "flattened" the k outcomes of a row are drawn together, from all n k probabilities a draw:
-        that is not offered.
+        "classwise" and "flattened" the k outcomes of a row are drawn together, for `norm` "l1" alone.
     n_draws : int, default 2000
         Number of calibrated models drawn.
     rng : int or numpy.random.Generator, default 0
@@ -58,13 +60,19 @@ def expected_by_chance(
     DataError, LabelError, ShapeError
         If the arrays are not what they are said to be.
     OptionError
-        If an option has a value that is not allowed.
+        If an option has a value that is not allowed, or `norm` is not "l1" where a row has k pairs.
 
     Notes
     -----
     The outcomes of a bin's N_b independent rows are drawn as Binomial(N_b, c_b), c_b their mean forecast; of weighted
     rows N_b is the effective number, (sum w)^2 / sum w^2. Forecasts and bins are kept. Of calibrated models
-    the test rejects 5 % at level 5 % (docs/estimators.md). For dependent rows it is not valid: their ECE is larger.
+    the test rejects 5 % at level 5 % (docs/estimators.md). For dependent rows it is not valid: their ECE is larger
+    (`evaluate` knows groups).
+
+    In the views "classwise" and "flattened" a draw gives each row one label with its own probabilities. For more than
+    8,192 rows (or 4 million probabilities) labels are drawn for a random sample of so many, and their errors brought
+    to n rows: the mean and variance that independent cells would have are exact for all rows, and only what cells share
+    comes from the sample.
 
     References
     ----------
@@ -83,10 +91,26 @@ def expected_by_chance(
     check_choice(norm, NORMS, option="norm")
     check_int(n_draws, option="n_draws", low=1, high=1_000_000)
     generator = check_rng(rng)
-    pairs = read_pairs(labels, probs, view=view, weights=weights)
     bins = Binning(n_bins=n_bins, strategy=binning, edges=edges)
+    if view == "classwise" or view == "flattened":
+        predictions = Predictions.from_probs(labels, probs, weights=weights)
+        return _of_many_pairs(predictions, view, bins, norm=norm, rng=generator, n_draws=n_draws)
+    pairs = read_pairs(labels, probs, view=view, weights=weights)
     table = bin_table(pairs.forecast, pairs.outcome, bins, weights=pairs.weights)
     return error_by_chance(table, norm=norm, rng=generator, n_draws=n_draws)
+
+
+def _of_many_pairs(
+    predictions: Predictions, view: View, binning: Binning, *, norm: Norm, rng: np.random.Generator, n_draws: int
+) -> Chance:
+    """The chance level of the views that have k pairs a row."""
+    if norm != "l1":
+        raise OptionError(f'norm="{norm}": in the {view} view a chance level is known for norm="l1" alone.')
+    _, binned = score_and_bin(predictions, view=view, binning=binning)
+    assert binned.sample is not None  # kept with the tables of these views
+    if binned.sample.too_small:
+        raise ShapeError(f"too many classes for a chance level: {predictions.n_classes:,} in the {view} view.")
+    return chance_of_pairs(binned.sample, binned.tables, binning, rng=rng, n_draws=n_draws)
 
 
 def error_by_chance(table: BinTable, *, norm: Norm, rng: np.random.Generator, n_draws: int = 2000) -> Chance:

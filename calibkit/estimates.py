@@ -85,7 +85,7 @@ def _ece(value: float, evidence: Evidence, settings: Settings, null: Chance | No
     if about.many_pairs:
         tables = evidence.tables
         per_row = (about.n_classes or 2) // len(tables)
-        low, high, reason = many_pairs_ends(tables, about.n, pairs_per_row=per_row, level=level)
+        low, high, reason = many_pairs_ends(tables, about.n, pairs_per_row=per_row, level=level, chance=null)
     else:
         low, high, reason = bracket_interval(evidence.bracketed, level=level, chance=null)
     if reason is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from calibkit._checks import check_choice
-from calibkit.bracket import Chance, chance, chance_of_groups, few_expected
+from calibkit.bracket import Chance, chance, chance_of_groups, chance_of_pairs, few_expected
 from calibkit.calibration_error import ReliabilityCurve, curve_of
 from calibkit.estimates import standard_estimates
 from calibkit.evidence import About, Evidence
@@ -258,7 +258,7 @@ def judge_evidence(
     about, level = evidence.about, settings.confidence_level
     offered = None if level is None else why_no_ece_interval(about, settings)
     metrics, reasons = standard_estimates(evidence, settings, null)
-    unshown = None if null is None else unshown
+    unshown = None if level is None else unshown
     null = null if unshown is None else None
     verdict = None
     if level is not None and offered is None:
@@ -318,17 +318,29 @@ def _absent_note(absent: Mapping[str, str]) -> Iterator[str]:
 
 
 def _null(scored: Scored, settings: Settings) -> Chance | None:
-    """What a calibrated model would show of the ECE, of independent rows or of groups."""
-    rng, rows = np.random.default_rng(settings.seed), scored.binned.rows
-    if settings.confidence_level is None or rows is None or len(scored.predictions) == 0:
+    """What a calibrated model would show of the ECE; None where nothing tells."""
+    rng, rows, sample = np.random.default_rng(settings.seed), scored.binned.rows, scored.binned.sample
+    if settings.confidence_level is None or len(scored.predictions) == 0:
         return None
+    if scored.many_pairs:
+        # Groups and too many classes: why there is none is noted.
+        known = sample is not None and not sample.too_small and scored.predictions.groups is None
+        return chance_of_pairs(sample, scored.binned.tables, settings.binning, rng=rng) if known and sample else None
+    assert rows is not None  # kept wherever there is a level
     return chance(rows.table, rng=rng) if rows.groups is None else chance_of_groups(rows.present(), rng=rng)
 
 
 def _why_no_chance_level(scored: Scored) -> str | None:
     """Dependent rows show what chance does only where their groups are many: where the test keeps its size."""
-    rows = scored.binned.rows
-    reason = None if rows is None or rows.groups is None else few_expected(rows.present())
+    rows, sample, reason = scored.binned.rows, scored.binned.sample, None
+    if len(scored.predictions) == 0:
+        return None
+    if scored.many_pairs and scored.predictions.groups is not None:
+        reason = f"rows of a group are dependent, and so are the {scored.predictions.n_classes} outcomes of a row"
+    elif scored.many_pairs and sample is not None and sample.too_small:
+        reason = f"{len(sample.rows):,} rows of {sample.probs.shape[1]:,} classes are too few to draw it from"
+    elif rows is not None and rows.groups is not None:
+        reason = few_expected(rows.present())
     return None if reason is None else f"No chance level of ECE: {reason}."
 
 

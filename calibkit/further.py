@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from calibkit.bracket import Chance
+from calibkit.bracket import Chance, chance_of_pairs
 from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
 from calibkit.goodness_of_fit import TestResult
@@ -80,13 +80,26 @@ def _chances(there: list[Metric], scored: Scored, settings: Settings) -> Iterato
             assert norm is not None
             yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(METRICS[name]))
     for metric in there:
-        if metric.table_kernel is not None and metric.by_chance:
-            yield metric.name, table_chance(metric.table_kernel, scored.binned.of_pairs, rng=stream(metric))
-        elif metric.by_chance:
-            kernel = metric.kernel
-            assert kernel is not None  # pairs alone can be drawn anew
-            draw = metric.chance_kernel or partial(chance_of, kernel)
-            yield metric.name, draw(_pairs(metric, scored), rng=stream(metric))
+        chance = _chance(metric, scored, settings, stream(metric)) if metric.by_chance else None
+        if chance is not None:
+            yield metric.name, chance
+
+
+def _chance(metric: Metric, scored: Scored, settings: Settings, rng: np.random.Generator) -> Chance | None:
+    """What a calibrated model would show of a metric on request; None where whole rows were not kept."""
+    if metric.table_kernel is not None:
+        return table_chance(metric.table_kernel, scored.binned.of_pairs, rng=rng)
+    if metric.class_kernel is not None:
+        sample, tables = scored.binned.sample, scored.binned.by_class
+        if sample is None or tables is None or sample.too_small:
+            return None
+        return chance_of_pairs(sample, tables, settings.binning, rng=rng)
+    if metric.whole_chance is not None:
+        bins = (settings.binning,) if metric.takes_binning else ()
+        return metric.whole_chance(scored.predictions, scored.scores, *bins, rng=rng)
+    kernel = metric.kernel
+    assert kernel is not None  # pairs alone can be drawn anew
+    return (metric.chance_kernel or partial(chance_of, kernel))(_pairs(metric, scored), rng=rng)
 
 
 def _notes(

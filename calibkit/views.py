@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from calibkit._checks import check_cells, check_choice, fits_cells
 from calibkit._numerics import Floats, Integers
 from calibkit.binning import Binning, BinTable, bin_edges, bin_table, row_bins
-from calibkit.bracket import BinnedRows
+from calibkit.bracket import BinnedRows, SampledRows
 from calibkit.class_tables import ClassBins
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
-from calibkit.scores import RowScores, score_rows
+from calibkit.scores import RowScores, Visit, score_rows
 
 View = Literal["top-label", "positive", "classwise", "flattened"]
 VIEWS = ("top-label", "positive", "classwise", "flattened")
@@ -45,6 +45,9 @@ class Binned:
         What `reliability` holds, row by row.
     rows : BinnedRows or None
         Bin and gap of each row, where they were asked for and the view has one pair a row.
+    sample : SampledRows or None
+        Probability vectors that chance levels of the tables by class are drawn from, where the pass gave those tables
+        and rows were to be kept.
     notes : tuple of str
         What a reader should know.
     """
@@ -58,6 +61,7 @@ class Binned:
     outcome: NDArray[np.bool_]
     by_class: Sequence[BinTable] | None = None
     rows: BinnedRows | None = None
+    sample: SampledRows | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -103,7 +107,7 @@ def score_and_bin(
     threads, temperature
         As in `score_rows`.
     keep_rows : bool, default True
-        Whether to keep each row's bin and gap, which intervals need.
+        Whether to keep what intervals and chance levels need: each row's bin and gap, or a sample of whole rows.
     by_class : bool, default False
         Whether to bin each class by itself too, whatever the view, where the same pass can: with bins of equal width.
 
@@ -117,15 +121,24 @@ def score_and_bin(
     if many:
         check_cells(binning.n_bins, predictions.n_classes or 2, view=view)
     classes = _bins_of_classes(predictions, binning) if many or (by_class and _at_once(predictions, binning)) else None
-    scores = score_rows(
-        predictions, temperature=temperature, threads=threads, visit=None if classes is None else classes.visit
-    )
+    sample = None
+    if classes is not None and keep_rows:
+        sample = SampledRows(len(predictions), predictions.n_classes or 2, predictions.weights)
+
+    def visit(start: int, block: Floats) -> None:
+        assert classes is not None
+        if sample is not None:
+            sample.visit(start, block)
+        classes.visit(start, block)
+
+    scores = score_rows(predictions, temperature=temperature, threads=threads, visit=None if classes is None else visit)
     if classes is not None and predictions.is_binary:
-        _visit_binary(classes, scores)
+        _visit_binary(visit, scores)
     pair_view: View = "positive" if view == "positive" else "top-label"
     pairs = _one_pair_a_row(predictions, scores, pair_view, binning, keep_rows=keep_rows and not many)
     if classes is None:
         return scores, pairs
+    pairs = replace(pairs, sample=sample)
     if view == "flattened":
         return scores, _all_pairs(pairs, classes, binning)
     tables = classes.tables()
@@ -138,12 +151,12 @@ def _at_once(predictions: Predictions, binning: Binning) -> bool:
     return whole and fits_cells(binning.n_bins, predictions.n_classes or 2)
 
 
-def _visit_binary(classes: "ClassBins | _KeptPairs", scores: RowScores) -> None:
+def _visit_binary(visit: Visit, scores: RowScores) -> None:
     """Show the probabilities of both classes of a 1-D forecast, which no visitor is shown."""
     assert scores.positive is not None
     for start in range(0, len(scores.positive), _STEP):
         one = scores.positive[start : start + _STEP]
-        classes.visit(start, np.stack([1 - one, one], axis=1))
+        visit(start, np.stack([1 - one, one], axis=1))
 
 
 def _one_pair_a_row(

@@ -93,8 +93,15 @@ def test_views():
     assert ck.expected_by_chance(labels, two, view="positive").mean == pytest.approx(
         ck.expected_by_chance(labels, p).mean, rel=1e-9
     )
-    with pytest.raises(OptionError, match="view='classwise'"):
-        ck.expected_by_chance(labels, two, view="classwise")
+    # Both classes of a row show the same.
+    both = ck.expected_by_chance(labels, two, view="classwise")
+    assert both.mean == pytest.approx(ck.expected_by_chance(labels, p).mean, rel=0.05)
+    evaluated = ck.evaluate(ck.Predictions.from_probs(labels, two), view="flattened").chance
+    assert ck.expected_by_chance(labels, two, view="flattened", n_draws=500) == evaluated
+    with pytest.raises(OptionError, match='norm="max": in the classwise view'):
+        ck.expected_by_chance(labels, two, view="classwise", norm="max")
+    with pytest.raises(OptionError, match="view='class'"):
+        ck.expected_by_chance(labels, two, view="class")
     with pytest.raises(ShapeError, match="one event"):
         ck.expected_by_chance([0], [[0.2, 0.3, 0.5]], view="positive")
 

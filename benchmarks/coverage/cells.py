@@ -38,7 +38,7 @@ class Cell:
     coverage, width : float
         Over the samples that have an interval; NaN where none has.
     rejected : float
-        Share of the p-values at or below 5 %; NaN where there is none.
+        Share of the p-values at or below 5 %; NaN where fewer than half of the samples have one.
     null : bool
         Whether the hypothesis of the p-value is true here.
     """
@@ -83,7 +83,7 @@ def run(name: str, family: str, sampler: Sampler, *, repetitions: int, seed: int
         given=int(given.sum()),
         coverage=float(hits.mean()) if len(hits) else np.nan,
         width=float(widths[given].mean()) if given.any() else np.nan,
-        rejected=float((p_values <= 1 - LEVEL + 1e-12).mean()) if len(p_values) else np.nan,
+        rejected=float((p_values <= 1 - LEVEL + 1e-12).mean()) if 2 * len(p_values) >= len(widths) else np.nan,
         null=null,
     )
 

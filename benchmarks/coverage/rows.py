@@ -1,15 +1,26 @@
 """One sample at a time, where rows matter: means, fractions, and rows that depend on each other."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage.cells import LEVEL, NULL_DRAWS, Drawn
-from benchmarks.coverage.worlds import POPULATION, Floats, Rows, Score, World, dependent_sample, group_sizes
-from calibkit.bracket import bracket_interval, chance_of_groups, few_expected, paired_bracket, too_rare
+from benchmarks.coverage.worlds import POPULATION, Floats, Rows, Score, Scores, World, dependent_sample, group_sizes
+from calibkit.binning import Binning
+from calibkit.bracket import (
+    SampledRows,
+    bracket_interval,
+    chance_of_groups,
+    chance_of_pairs,
+    few_expected,
+    many_pairs_ends,
+    paired_bracket,
+    too_rare,
+)
 from calibkit.calibration_error import curve_of
+from calibkit.class_tables import ClassBins
 from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t
 from calibkit.proportions import wilson_interval
 
@@ -91,6 +102,23 @@ def mean(rng: np.random.Generator, *, design: Design, world: World, score: Score
         return None, None, None
     values = score(world.confidence[rows], outcome)
     return ends(mean_interval(values, level=LEVEL, weights=binned.weights, groups=groups, binary=score is gap))
+
+
+def many_pairs(
+    rng: np.random.Generator, *, n: int, scores: Scores, view: Literal["classwise", "flattened"], most: int
+) -> Ends:
+    """The bracket interval of k pairs a row and the p-value of their chance level, from `most` rows of a sample."""
+    vectors = rng.integers(len(scores.probs), size=n)
+    probs, truth = scores.probs[vectors], scores.truth[vectors]
+    labels = (truth.cumsum(axis=1) > rng.random((n, 1)) * truth.sum(axis=1, keepdims=True)).argmax(axis=1)
+    k, binning = probs.shape[1], Binning(n_bins=len(scores.edges) - 1)
+    sample, classes = SampledRows(n, k, most=most), ClassBins(labels, k, binning)
+    sample.visit(0, probs)
+    classes.visit(0, probs.copy())
+    tables = classes.tables() if view == "classwise" else (classes.merged(),)
+    null = chance_of_pairs(sample, tables, binning, rng=rng, n_draws=NULL_DRAWS)
+    low, high, _ = many_pairs_ends(tables, n, pairs_per_row=k // len(tables), level=LEVEL, chance=null)
+    return low, high, null.p_value
 
 
 def fraction(rng: np.random.Generator, *, design: Design, world: World) -> Ends:

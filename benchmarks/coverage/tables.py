@@ -28,6 +28,9 @@ SIZES = (300, 1_000, 10_000, 100_000)
 # Small files are where misses are few.
 CERTAIN_SIZES = (20, 50, 100, 300, 1_000, 10_000)
 GROUPS = (10, 30, 200)
+# Where chance levels are drawn: rows, and for how many of them labels are; groups of ten rows.
+CHANCE_SIZES = ((300, 300), (1_000, 1_000), (2_500, 500))
+CHANCE_GROUPS = (100, 300, 1_000)
 BINS = (5, 15, 50)
 ERRORS = (0.0, 0.01, 0.03, 0.10)
 
@@ -110,6 +113,42 @@ def view_line(view: Literal["classwise", "flattened"], k: int, shape: str, n_bin
         for n in SIZES
     ]
     return (view, str(k), str(n_bins), shape, f"{scores.error(view):.4f}", entry(cells)), cells
+
+
+def view_chance_line(view: Literal["classwise", "flattened"], k: int, plan: Plan) -> Line:
+    """ECE of calibrated probability vectors with its chance level, of all rows and of a sample."""
+    scores = class_scores(k, "calibrated")
+    cells = [
+        plan.cell(
+            f"{k} classes, calibrated, n = {n:,}, labels drawn for {most:,}",
+            f"ECE, {view}",
+            partial(rows.repeated, partial(rows.many_pairs, n=n, scores=scores, view=view, most=most), 0.0),
+            null=True,
+        )
+        for n, most in CHANCE_SIZES
+    ]
+    return (view, str(k), entry(cells), rejections(cells)), cells
+
+
+def group_chance_line(kind: str, sizes: str, shared: float | None, plan: Plan) -> Line:
+    """ECE of calibrated groups with its chance level, where one is shown."""
+    world = make_world(forecasts(kind), "one sign", 0.0)
+    assert world is not None
+    luck = "lucky or not" if shared is None else f"{shared:.0%} shared"
+    cells = [
+        plan.cell(
+            f"{kind}, calibrated, {sizes}, {luck}, G = {g} of 10 rows",
+            "ECE, groups",
+            partial(
+                rows.repeated,
+                partial(rows.bracket, design=partial(rows.in_groups, 10 * g, g, sizes, shared), world=world),
+                0.0,
+            ),
+            null=True,
+        )
+        for g in CHANCE_GROUPS
+    ]
+    return (kind, sizes, luck, entry(cells), rejections(cells)), cells
 
 
 # Differences of ECE ---------------------------------------------------------------------------------------------------
@@ -301,13 +340,13 @@ def group_line(kind: str, error: float, sizes: str, shared: float | None, weight
                 f"{title}, G = {g}",
                 family + ("" if weights is None else ", weighted"),
                 partial(rows.repeated, partial(sample, design=partial(rows.in_groups, 2_000, g, sizes, shared)), truth),
-                null=family.startswith("difference of ECE"),
+                null=family.startswith("difference of ECE") or (family == "ECE, groups" and first.error < 1e-9),
             )
             for g in GROUPS
         ]
         every += cells
         columns.append(entry(cells))
-        if cells[0].null:
+        if family.startswith("difference of ECE"):
             columns.append(rejections(cells))
     return (kind, weights or "none", sizes, luck, f"{error:g}", *columns), every
 
@@ -365,6 +404,12 @@ def tables() -> Iterator[Table]:
             partial(view_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100), CLASS_SHAPES, BINS)
         ),
     )
+    sizes = " / ".join(f"{n:,}" for n, _ in CHANCE_SIZES)
+    yield Table(
+        title=f"ECE of k pairs a row and its chance level: n = {sizes}, the last from a sample of 500 rows",
+        columns=("view", "k", "coverage", "p <= .05, %"),
+        tasks=tuple(partial(view_chance_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100))),
+    )
     many = " / ".join(f"{n:,}" for n in CERTAIN_SIZES)
     yield Table(
         title="ECE of forecasts near 0 and 1, whose misses are few or none",
@@ -414,4 +459,15 @@ def tables() -> Iterator[Table]:
         title="Dependent rows: 2,000 in G = 10 / 30 / 200 groups",
         columns=("forecasts", "weights", "sizes", "luck", "true ECE", *GROUP_COLUMNS),
         tasks=tuple(group_tasks()),
+    )
+    yield Table(
+        title=f"Calibrated groups of 10 rows and their chance level: G = {' / '.join(f'{g:,}' for g in CHANCE_GROUPS)}",
+        columns=("forecasts", "sizes", "luck", "coverage", "p <= .05, %"),
+        tasks=tuple(
+            partial(group_chance_line, kind, sizes, shared)
+            for kind, (sizes, shared) in product(
+                (*TOP_LABEL[:2], "positive, balanced", "positive, rare"),
+                (("equal", None), ("Pareto", None), ("equal", 1.0), ("equal", 0.5), ("equal", 0.0)),
+            )
+        ),
     )

@@ -1,14 +1,15 @@
 """Calibration of each class alone: one-versus-rest, or among the rows that are predicted as the class. Floor 2."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from calibkit._numerics import Floats, Integers
-from calibkit.binning import Binning, BinTable, bin_table
+from calibkit.binning import SUMS, Binning, BinTable, bin_table
+from calibkit.bracket import Chance, chance
 from calibkit.calibration_error import Norm, calibration_error, expected_calibration_error, table_errors
 from calibkit.class_tables import stacked
 from calibkit.errors import ShapeError
@@ -18,6 +19,9 @@ from calibkit.views import score_and_bin
 
 # Values that are read at a time.
 _STEP = 1 << 18
+
+# Calibrated models drawn for k times as many cells as ECE has.
+_DRAWS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -205,17 +209,28 @@ def class_calibration(
 
 def conditional_error(predictions: Predictions, scores: RowScores, binning: Binning) -> float:
     """Mean absolute gap over bins of confidence within each predicted class."""
-    if len(predictions) == 0:
-        return float("nan")
-    predicted = _predicted(predictions, scores)
+    return calibration_error((_conditional_table(predictions, scores, binning),), norm="l1")
+
+
+def conditional_chance(
+    predictions: Predictions, scores: RowScores, binning: Binning, *, rng: np.random.Generator
+) -> Chance:
+    """What a calibrated model would show of it: each row has one outcome, and a place among k times the bins."""
+    return chance(_conditional_table(predictions, scores, binning), rng=rng, n_draws=_DRAWS)
+
+
+def _conditional_table(predictions: Predictions, scores: RowScores, binning: Binning) -> BinTable:
+    """The bins of all predicted classes, one class after the other, as one long table."""
+    predicted, weights = _predicted(predictions, scores), predictions.weights
     order = np.argsort(predicted, kind="stable")
-    of_class = np.split(order, np.flatnonzero(np.diff(predicted[order])) + 1)
-    error = 0.0
-    for rows in of_class:
-        weights = None if predictions.weights is None else predictions.weights[rows]
-        table = bin_table(scores.confidence[rows], scores.correct[rows], binning, weights=weights)
-        error += float(np.abs(table.confidence_sum - table.outcome_sum).sum())
-    return error / float(len(predicted) if predictions.weights is None else predictions.weights.sum())
+    tables = [
+        bin_table(
+            scores.confidence[rows], scores.correct[rows], binning, weights=None if weights is None else weights[rows]
+        )
+        for rows in np.split(order, np.flatnonzero(np.diff(predicted[order])) + 1)
+    ]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(table, name) for table in tables]) for name in SUMS}
+    return replace(tables[0], **joined)
 
 
 def class_conditional_calibration_error(

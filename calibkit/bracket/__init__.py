@@ -3,15 +3,18 @@
 from calibkit.bracket.group_null import chance_of_groups, few_expected
 from calibkit.bracket.null import Chance, chance
 from calibkit.bracket.paired import paired_bracket
+from calibkit.bracket.pairs_null import SampledRows, chance_of_pairs
 from calibkit.bracket.parts import BinnedRows
 from calibkit.bracket.single import bracket_interval, many_pairs_ends, too_rare
 
 __all__ = [
     "BinnedRows",
     "Chance",
+    "SampledRows",
     "bracket_interval",
     "chance",
     "chance_of_groups",
+    "chance_of_pairs",
     "few_expected",
     "many_pairs_ends",
     "paired_bracket",

@@ -146,7 +146,7 @@ def parts_of(table: BinTable) -> Parts:
     return Parts(
         gap=gap,
         error=np.sqrt(variance),
-        null_size=_null_size(np.rint(size), said) * table.weight / total,
+        null_size=null_size(np.rint(size), said) * table.weight / total,
         theta=theta,
         se=np.sqrt((variance + between).sum(axis=-1)),
         filled=filled,
@@ -166,8 +166,14 @@ def signed_gap(rows: BinnedRows, sign: Floats) -> Floats:
     return signed
 
 
-def _null_size(count: Floats, rate: Floats) -> Floats:
-    """Mean of |Y/N - rate| in a calibrated bin: the mean absolute deviation of a binomial (de Moivre's formula)."""
+def null_size(count: Floats, rate: Floats) -> Floats:
+    """Mean of |Y/N - rate| in a calibrated bin: the mean absolute deviation of a binomial (de Moivre's formula).
+
+    Examples
+    --------
+    >>> round(float(null_size(np.array(2.0), np.array(0.5))), 9)  # 0, 1 or 2 of 2: 1/4 + 1/4 of the time 1/2 off
+    0.25
+    """
     from scipy.special import gammaln, xlog1py, xlogy
 
     count = np.maximum(count, 1.0)

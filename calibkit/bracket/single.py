@@ -108,14 +108,15 @@ def table_ends(table: BinTable, *, level: float, explained: NDArray[np.bool_] | 
 
 
 def many_pairs_ends(
-    tables: Sequence[BinTable], n: int, *, pairs_per_row: int, level: float
+    tables: Sequence[BinTable], n: int, *, pairs_per_row: int, level: float, chance: Chance | None = None
 ) -> tuple[float | None, float | None, str | None]:
     """Interval of the ECE over k pairs a row, from its tables (see `many_pairs_parts`), or why there is none."""
     units = Units(codes=None, row_weight=None, weight=1.0, count=n, effective=float(n))
     if units.reason is not None:
         return None, None, units.reason
+    explained = chance is not None and chance.p_value > (1 - level) / 2
     low, high = many_table_ends(tables, n, pairs_per_row=pairs_per_row, level=level)
-    return float(low), float(high), None
+    return 0.0 if explained else float(low), float(high), None
 
 
 def many_table_ends(tables: Sequence[BinTable], n: int, *, pairs_per_row: int, level: float) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from calibkit.binned import (
     sweep_calibration_error,
     under_confidence_error,
 )
-from calibkit.binned.by_class import classwise_error, conditional_error, mean_of_classes
+from calibkit.binned.by_class import classwise_error, conditional_chance, conditional_error, mean_of_classes
 from calibkit.binned.debiased import debiased_rmsce
 from calibkit.binned.directions import over_confidence, under_confidence
 from calibkit.binned.sweep import sweep_error
@@ -74,6 +74,7 @@ BINNED = (
         whole_kernel=classwise_error,
         takes_binning=True,
         another_pass=True,
+        by_chance=True,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Mean over classes of the calibration error of P(class) against label = class.",
@@ -85,8 +86,10 @@ BINNED = (
         function=class_conditional_calibration_error,
         kind="binned",
         whole_kernel=conditional_error,
+        whole_chance=conditional_chance,
         takes_binning=True,
         another_pass=True,
+        by_chance=True,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="Top-label calibration error within each predicted class.",

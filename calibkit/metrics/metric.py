@@ -77,6 +77,8 @@ class Metric:
         forecasts would show.
     chance_kernel : callable or None
         ``chance_kernel(pairs, rng=rng) -> Chance``: a faster way to it than to run the kernel on drawn outcomes.
+    whole_chance : callable or None
+        ``whole_chance(predictions, scores[, binning], rng=rng) -> Chance`` beside a whole_kernel.
     undefined : str or None
         Where it is NaN although there are rows, if anywhere.
     row_kernel : callable or None
@@ -106,6 +108,7 @@ class Metric:
     another_pass: bool = False
     by_chance: bool = False
     chance_kernel: Callable[..., Chance] | None = None
+    whole_chance: Callable[..., Chance] | None = None
     undefined: str | None = None
     row_kernel: Callable[[Pairs], Floats] | None = None
     compared: bool = False

@@ -5,7 +5,8 @@ and ``matrix`` lead them over all rows, ``rows`` is the door.
 """
 
 from calibkit.scores.blocks import thread_count
+from calibkit.scores.matrix import Visit
 from calibkit.scores.row_scores import RowScores
 from calibkit.scores.rows import score_rows
 
-__all__ = ["RowScores", "score_rows", "thread_count"]
+__all__ = ["RowScores", "Visit", "score_rows", "thread_count"]
