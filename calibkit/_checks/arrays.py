@@ -1,5 +1,6 @@
 """Array-likes to canonical arrays: native, real, of the right shape, never copied without need. Floor 0."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -98,12 +99,9 @@ def read_column(values: object, array_name: str, source: Source) -> Column:
         mask = np.asarray(np.ma.getmask(values), dtype=np.bool_)
         missing = mask if mask.any() else None
         values = np.ma.getdata(values)
-    array = _as_array(_without_bfloat16(values), source.of(array_name))
-    epsilon = None
-    if array.dtype.name == "bfloat16":
+    array, epsilon = _as_array(_bits_of_bfloat16(values), source.of(array_name)), None
+    if array.dtype.name == "bfloat16" or _is_bfloat16(values):
         array, epsilon = widened(array.view(np.uint16)), BFLOAT16_EPS
-    elif _is_bfloat16(values):
-        epsilon = BFLOAT16_EPS
     if array.ndim == 0:
         raise ShapeError(f"{source.of(array_name)} is one value ({array}); expected one entry per row.")
     if not array.dtype.isnative:
@@ -129,10 +127,11 @@ def _is_bfloat16(values: object) -> bool:
     return str(getattr(values, "dtype", "")) == "torch.bfloat16"
 
 
-def _without_bfloat16(values: Any) -> object:
-    """A tensor of bfloat16, which has no array, as one of float32; what cannot be read as it is stays for the error."""
+def _bits_of_bfloat16(values: Any) -> object:
+    """A tensor of bfloat16, which has no array, as one of int16; what cannot be read stays as it is, for the error."""
     readable = _is_bfloat16(values) and values.device.type == "cpu" and not values.requires_grad
-    return values.float() if readable else values
+    # Where there is a tensor, torch has been imported.
+    return values.view(sys.modules["torch"].int16) if readable else values
 
 
 def _as_array(values: object, label: str) -> AnyArray:

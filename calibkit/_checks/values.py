@@ -89,9 +89,14 @@ def check_unit_interval(values: AnyArray, array_name: str, source: Source) -> tu
     return (np.clip(values, 0, 1) if snapped else values), snapped
 
 
+def keeps_subnormals() -> bool:
+    """Whether this processor computes with subnormal numbers, and is not set to take them for 0."""
+    return bool((_SMALLEST > 0).all())
+
+
 def check_subnormals(values: AnyArray, array_name: str, source: Source) -> None:
     """Raise for the first subnormal probability if this processor is set to take such numbers for 0."""
-    if (_SMALLEST > 0).all():
+    if keeps_subnormals():
         return
     for start in range(0, len(values), _ROWS):
         block = np.ascontiguousarray(values[start : start + _ROWS])

@@ -53,6 +53,21 @@ def test_a_block_holds_its_rows_and_their_labels(n_classes, n_rows):
     np.testing.assert_array_equal(plan.as_rows(block - plan.across(values[:, 1]), n_rows), values - values[:, 1, None])
 
 
+@pytest.mark.parametrize("n_classes", [4, 256])
+@pytest.mark.parametrize("subnormals", [True, False])
+def test_every_float16_is_widened_exactly(monkeypatch, n_classes, subnormals):
+    monkeypatch.setattr("calibkit.scores.blocks.keeps_subnormals", lambda: subnormals)
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, n_classes)
+    finite = every[np.isfinite(every).all(axis=1)]
+    for values in (every, finite, finite[::-2, ::-1]):
+        plan = layout(n_classes)
+        scratch = np.empty(values.size)
+        block = plan.as_rows(plan.load(values, scratch), len(values))
+        wide = values.astype(np.float64)
+        np.testing.assert_array_equal(block, wide)
+        np.testing.assert_array_equal(np.signbit(block[~np.isnan(wide)]), np.signbit(wide[~np.isnan(wide)]))
+
+
 def test_a_transposed_block_is_never_one_column_wide():
     plan = layout(3)
     assert plan.load(np.ones((1, 3)), plan.scratch()).shape == (3, 2)
