@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.gpu_loss import Cost, costs, share_of_copy
 from benchmarks.loss import batch, dtype_name
-from benchmarks.throughput import line
+from benchmarks.measuring import line
 from calibkit.integrations.torch import CalibrationMetric, evaluate
 from calibkit.integrations.torch.batches import Batch
 from calibkit.integrations.torch.faults import Faults

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.loss import SMOOTHING, Loss, batch, contenders, dtype_name, step
-from benchmarks.throughput import line
+from benchmarks.measuring import line
 
 SHAPES = ((8_192, 1_000), (16_384, 32_000), (8_192, 128_256))
 DTYPES = (torch.float32, torch.bfloat16)

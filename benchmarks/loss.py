@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.throughput import line, machine, median_seconds
+from benchmarks.measuring import line, machine, median_seconds
 from calibkit.training import LabelSmoothingCrossEntropy
 
 SMOOTHING = 0.1

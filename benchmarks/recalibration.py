@@ -119,7 +119,7 @@ def by_lbfgs(labels: NDArray[np.int64], logits: Floats) -> float:
 
 def print_speed(n_runs: int) -> None:
     """Time and readings of a temperature's fit on 50,000 x 1,000 logits, next to one reading for the maxima."""
-    from benchmarks.throughput import Case, machine
+    from benchmarks.measuring import Case, machine
 
     labels, logits = Case(n_rows=50_000, n_classes=1_000).arrays()
     readings: list[float] = []

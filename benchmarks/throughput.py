@@ -1,198 +1,141 @@
-"""How fast one evaluation is, against its peers and against one pass over memory: ``python -m benchmarks.throughput``.
+"""How fast one evaluation is against one reading of the same array: ``python -m benchmarks.throughput``.
 
-Prints a Markdown table. All contenders run in one process, in turn, after one warm-up; times are medians. The peers
-compute what calibkit computes (calibration error, log score, Brier score; accuracy comes free), each on the
-probabilities that SciPy's softmax made: in float32, the quickest, and in float64, whose log score and Brier score
-have the digits that ours have. ``torch.max(dim=1)`` reads the same array once with as many threads. A second table
-sets the temperatures that ``compare`` cross-fits against one evaluation.
+Prints Markdown tables: evaluations of logits against ``torch.max(dim=1)``, which reads them once with as many threads;
+the same for each type in which values come, with the peak memory; and the temperatures that ``compare`` cross-fits
+against one evaluation. All contenders of a table run in one process, in turn, after one warm-up; times are medians.
 """
 
 import argparse
-import os
-import platform
-import statistics
-import time
-import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 import calibkit as ck
+from benchmarks.measuring import Case, Work, head, line, machine, median_seconds, ours, peak_megabytes
 from calibkit.recalibration import cross_fit_temperature
 
-SHAPES = ((50_000, 1_000), (1_000_000, 10))
-SCALED_SHAPES = ((20_000, 1_000), *SHAPES)
-PRECISIONS = ("float32", "float64")
-COLUMNS = (
-    "float32 logits",
-    "calibkit",
-    "torch.max(dim=1)",
-    "calibkit / torch.max",
-    "peak extra memory",
-    "peers in",
-    "scipy softmax",
-    "torchmetrics ECE",
-    "sklearn log_loss",
-    "sklearn brier_score_loss",
-    "peers, sum",
-    "peers / calibkit",
-)
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchmetrics")
-Work = Callable[[], object]
+SHAPES = ((1_000_000, 2), (1_000_000, 10), (50_000, 1_000), (4_096, 128_000))
+INPUT_SHAPES = ((50_000, 1_000), (4_096, 128_000))
+SCALED_SHAPES = ((20_000, 1_000), (50_000, 1_000), (1_000_000, 10))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """Logits like those of a trained network: the label's is raised, most rows are right."""
-
-    n_rows: int
-    n_classes: int
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels, and logits in float32."""
-        rng = np.random.default_rng(0)
-        labels = rng.integers(0, self.n_classes, self.n_rows)
-        logits = rng.standard_normal((self.n_rows, self.n_classes), dtype=np.float32)
-        logits *= 2
-        logits[np.arange(self.n_rows), labels] += 8
-        return labels, logits
-
-    @property
-    def memory_limit(self) -> float:
-        """Extra memory that an evaluation may take, in MB."""
-        return 64 + 48 * self.n_rows / 1e6
+def by_classes(labels: np.ndarray, logits: np.ndarray) -> object:
+    """The same in view classwise."""
+    return ck.evaluate(ck.Predictions.from_logits(labels, logits), view="classwise", confidence_level=None)
 
 
-def ours(labels: np.ndarray, logits: np.ndarray) -> object:
-    """One evaluation from arrays, checks included, without intervals."""
-    return ck.evaluate(ck.Predictions.from_logits(labels, logits), confidence_level=None)
-
-
-def peers(labels: np.ndarray, logits: np.ndarray) -> Mapping[str, Work]:
-    """The four calls that it takes elsewhere, in the precision of the logits."""
-    import torch
-    from scipy.special import softmax
-    from sklearn.metrics import brier_score_loss, log_loss
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    probs, n_classes = softmax(logits, axis=1), logits.shape[1]
-    tensor, targets = torch.from_numpy(probs), torch.from_numpy(labels)
-    classes = np.arange(n_classes)
-    return {
-        "scipy softmax": lambda: softmax(logits, axis=1),
-        "torchmetrics ECE": lambda: multiclass_calibration_error(tensor, targets, num_classes=n_classes, n_bins=15),
-        "sklearn log_loss": lambda: log_loss(labels, probs, labels=classes),
-        "sklearn brier_score_loss": lambda: brier_score_loss(labels, probs, labels=classes),
-    }
-
-
-def contenders(labels: np.ndarray, logits: np.ndarray) -> Mapping[str, Work]:
-    """Everything that is timed, by name."""
+def passes(case: Case, n_runs: int) -> str:
+    """The line of one shape: evaluations in units of one reading."""
     import torch
 
-    tensor = torch.from_numpy(logits)
-    works: dict[str, Work] = {"calibkit": lambda: ours(labels, logits), "torch.max": lambda: torch.max(tensor, dim=1)}
-    for precision in PRECISIONS:
-        works |= {f"{precision} {name}": work for name, work in peers(labels, logits.astype(precision)).items()}
-    return works
-
-
-def median_seconds(works: Mapping[str, Work], n_runs: int) -> dict[str, float]:
-    """Median time of each, run in turn; the first round warms up and is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(n_runs + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
-
-
-def peak_megabytes(work: Work) -> float:
-    """Most memory that a call holds beyond what it was given."""
-    tracemalloc.start()
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 1e6
-
-
-def rows(case: Case, n_runs: int) -> Iterator[str]:
-    """The lines of one shape: one for each precision of the peers."""
     labels, logits = case.arrays()
-    seconds = median_seconds(contenders(labels, logits), n_runs)
-    memory = peak_megabytes(lambda: ours(labels, logits))
-    mine, one_read = seconds["calibkit"], seconds["torch.max"]
-    for precision in PRECISIONS:
-        theirs = [value for name, value in seconds.items() if name.startswith(precision)]
-        yield line(
-            f"{case.n_rows:,} x {case.n_classes:,}",
-            f"{mine:.4f} s",
-            f"{one_read:.4f} s",
-            f"{mine / one_read:.2f}",
-            f"{memory:.0f} MB (limit {case.memory_limit:.0f})",
-            precision,
-            *(f"{value:.3f} s" for value in theirs),
-            f"{sum(theirs):.3f} s",
-            f"{sum(theirs) / mine:.0f}",
-        )
-
-
-def scaling_row(case: Case, n_runs: int) -> str:
-    """The line of one shape: what the temperatures of a comparison cost."""
-    predictions = ck.Predictions.from_logits(*case.arrays())
+    tensor = torch.from_numpy(logits)
     seconds = median_seconds(
         {
-            "evaluate": lambda: ck.evaluate(predictions, confidence_level=None),
-            "cross-fit": lambda: cross_fit_temperature(predictions),
+            "read": lambda: torch.max(tensor, dim=1),
+            "evaluate": lambda: ours(labels, logits),
+            "intervals": lambda: ck.evaluate(ck.Predictions.from_logits(labels, logits)),
+            "classwise": lambda: by_classes(labels, logits),
         },
         n_runs,
     )
+    memory, read = peak_megabytes(lambda: ours(labels, logits)), seconds.pop("read")
     return line(
-        f"{case.n_rows:,} x {case.n_classes:,}",
-        *(f"{value:.3f} s" for value in seconds.values()),
-        f"{seconds['cross-fit'] / seconds['evaluate']:.1f}",
+        str(case),
+        f"{read:.4f} s",
+        *(f"{value:.4f} s ({value / read:.2f})" for value in seconds.values()),
+        f"{memory:.0f} MB (limit {case.memory_limit:.0f})",
     )
 
 
-def line(*cells: str) -> str:
-    """One line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def inputs(case: Case, folder: Path) -> Iterator[tuple[str, int, Work]]:
+    """Each type in which values come: its name, the bytes of the array, and its evaluation."""
+    import torch
+
+    labels, logits = case.arrays()
+    np.save(folder / "logits.npy", logits)
+
+    def evaluation(values: object, kind: str = "logits") -> Work:
+        make = {"logits": ck.Predictions.from_logits, "probs": ck.Predictions.from_probs}[kind]
+        options = {} if kind == "logits" else {"sum_tolerance": 1.0}  # float16 rows of many classes are far from 1
+        return lambda: ck.evaluate(make(labels, values, **options), confidence_level=None)  # type: ignore[arg-type]
+
+    yield "float32", logits.nbytes, evaluation(logits)
+    mapped = np.load(folder / "logits.npy", mmap_mode="r")
+    yield "float32, mapped .npy", logits.nbytes, evaluation(mapped)
+    for dtype in (np.float64, np.float16):
+        values = logits.astype(dtype)
+        yield np.dtype(dtype).name, values.nbytes, evaluation(values)
+        del values
+    half = torch.from_numpy(logits).to(torch.bfloat16)
+    yield "bfloat16 tensor", half.nbytes, evaluation(half)
+    del half
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs /= probs.sum(axis=1, keepdims=True)
+    for dtype in (np.float32, np.float64, np.float16):
+        values = probs.astype(dtype, copy=False)
+        yield f"{np.dtype(dtype).name} probs", values.nbytes, evaluation(values, "probs")
 
 
-def machine() -> str:
-    """The machine and the versions, in one line."""
-    info = Path("/proc/cpuinfo")
-    facts = info.read_text().splitlines() if info.exists() else []
-    model = next((fact.split(":")[1].strip() for fact in facts if fact.startswith("model name")), platform.processor())
-    packages = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, calibkit {ck.__version__}, {packages}"
+def types(case: Case, n_runs: int) -> Iterator[str]:
+    """The lines of one shape: each type against one reading of the float32 logits, with its peak memory."""
+    import torch
+
+    logits = torch.from_numpy(case.arrays()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, n_bytes, work in inputs(case, Path(folder)):
+            seconds = median_seconds({"read": lambda: torch.max(logits, dim=1), "evaluate": work}, n_runs)
+            yield line(
+                str(case),
+                name,
+                f"{n_bytes / 1e6:,.0f} MB",
+                f"{seconds['evaluate']:.4f} s",
+                f"{seconds['evaluate'] / seconds['read']:.2f}",
+                f"{peak_megabytes(work):,.0f} MB",
+            )
+
+
+def temperatures(case: Case, n_runs: int) -> str:
+    """The line of one shape: what the temperatures of a comparison cost."""
+    predictions = ck.Predictions.from_logits(*case.arrays())
+    works: Mapping[str, Work] = {
+        "evaluate": lambda: ck.evaluate(predictions, confidence_level=None),
+        "cross-fit": lambda: cross_fit_temperature(predictions),
+    }
+    seconds = median_seconds(works, n_runs)
+    ratio = seconds["cross-fit"] / seconds["evaluate"]
+    return line(str(case), *(f"{value:.3f} s" for value in seconds.values()), f"{ratio:.1f}")
 
 
 def main() -> None:
-    """Time every shape and print the table."""
+    """Time every shape and print the tables."""
     import torch
 
     from calibkit.scores import thread_count
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7, help="counted rounds (default 7)")
-    n_runs = parser.parse_args().runs
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    options = parser.parse_args()
     torch.set_num_threads(thread_count(None))
-    print(f"{machine()}; {thread_count(None)} threads; medians of {n_runs} interleaved warm runs.\n")
-    print(line(*COLUMNS))
-    print(line(*(":---" if name in ("float32 logits", "peers in") else "---:" for name in COLUMNS)))
-    for n_rows, n_classes in SHAPES:
-        for text in rows(Case(n_rows=n_rows, n_classes=n_classes), n_runs):
+    print(f"{machine()}; {thread_count(None)} threads; medians of {options.runs} interleaved warm runs.\n")
+
+    def cases(shapes: tuple[tuple[int, int], ...]) -> Iterator[Case]:
+        return (Case(n_rows=n // 10 if options.quick else n, n_classes=k) for n, k in shapes)
+
+    columns = ("evaluate (passes)", "with intervals (passes)", "view classwise (passes)")
+    print(head("float32 logits", "torch.max(dim=1)", *columns, "peak extra memory"))
+    for case in cases(SHAPES):
+        print(passes(case, options.runs), flush=True)
+    print("\n" + head("values", "type", "array", "evaluate", "torch.max passes", "peak extra memory", text=2))
+    for case in cases(INPUT_SHAPES):
+        for text in types(case, max(2, options.runs // 3)):
             print(text, flush=True)
-    print()
-    print(line("float32 logits", "evaluate", "temperatures of 5 folds", "folds / evaluate"))
-    print(line(":---", "---:", "---:", "---:"))
-    for n_rows, n_classes in SCALED_SHAPES:
-        print(scaling_row(Case(n_rows=n_rows, n_classes=n_classes), n_runs), flush=True)
+    print("\n" + head("float32 logits", "evaluate", "temperatures of 5 folds", "folds / evaluate"))
+    for case in cases(SCALED_SHAPES):
+        print(temperatures(case, options.runs), flush=True)
 
 
 if __name__ == "__main__":
