@@ -143,3 +143,25 @@ def test_a_sum_that_leaves_its_range_is_an_error():
 def test_an_error_state_of_the_caller_is_left_alone():
     with np.errstate(all="raise"):
         assert exact_sums(np.array([5e-324, 0.25])).to_float()[0] == 0.25
+
+
+@pytest.mark.parametrize("largest", [1.0, 1.5, 2.0, 255.0, 256.0])
+def test_the_short_way_of_one_or_two_cells_gives_the_same_integers(monkeypatch, largest):
+    rng = np.random.default_rng(int(largest))
+    values = rng.random(40_000) ** rng.integers(1, 90, 40_000)
+    values[:6] = largest, 0.0, -0.0, 5e-324, 2.0**-97, 3 * 2.0**-97
+    cells = rng.integers(0, 2, len(values))
+    short = exact_sums(values), exact_sums(values, cells, 2)
+    whole = [sum(round(Fraction(x) * 2**96) for x in values[cells == c].tolist()) for c in (0, 1)]
+    assert short[1].integers() == whole
+    assert short[0].integers() == [sum(whole)]
+    monkeypatch.setattr("calibkit.exact._FEW_LIMIT", 0.0)
+    assert short == (exact_sums(values), exact_sums(values, cells, 2))
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, 1e30, 300.0])
+def test_what_the_short_way_does_not_take_goes_the_long_way(value):
+    values = np.array([0.5, value, 0.25])
+    found = exact_sums(values, np.array([0, 1, 1]), 2)
+    assert found.fractions()[0] == Fraction(1, 2)
+    assert found.beyond.tolist() == [0, int(not abs(value) < 2.0**40)]
