@@ -62,7 +62,9 @@ def sum_logits(block: Matrix, labels: Integers, sums: RowSums, *, layout: Layout
 def sum_probs(block: Matrix, labels: Integers, sums: RowSums, *, layout: Layout) -> None:
     """Fill the sums from a block of probabilities, which is used up; `rest` is left alone."""
     rest, _ = _take_out_two(block, labels, sums, layout, blank=0.0)
-    sums.square[:] = _sum_squares(rest, layout)[: len(labels)]
+    # Not by einsum, whose order is that of the processor's registers: a device repeats this one, for the same bits.
+    np.multiply(rest, rest, out=rest)
+    sums.square[:] = np.add.reduce(rest, axis=layout.class_axis)[: len(labels)]
 
 
 def class_probs(block: Matrix, top: Floats, confidence: Floats, *, layout: Layout, temperature: Temperature) -> Floats:

@@ -53,9 +53,8 @@ class CalibrationMetric:
     -----
     Tensors on the CPU are read where they are by the same pass as arrays: the result has the bits of
     `calibkit.CalibrationState`, whatever the batches. On a CUDA device rows are scored there. Top-1 and correctness
-    give the bits of the CPU, and so do probabilities, but for the Brier score of more than 64 classes, whose sum over
-    the classes runs in another order (a few units in the last place). Logits give scores that agree to the rounding
-    of float32, and counts that are equal but for rows within that distance of an edge.
+    give the bits of the CPU, and so do probabilities. Logits give scores that agree to the rounding of float32, and
+    counts that are equal but for rows within that distance of an edge.
 
     Bad values on a device are counted there, and the first of them is complained of when a result is asked for; on the
     CPU `update` raises at once.

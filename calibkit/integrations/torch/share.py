@@ -22,6 +22,9 @@ from calibkit.integrations.torch.scoring import ScoredBatch, score_batch
 from calibkit.integrations.torch.tally import TensorTally
 from calibkit.state import CalibrationState, StateSettings
 
+# Rows of a batch that are scored at a time on a device: their vectors take a few hundred bytes a row.
+_ROWS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Held:
@@ -64,7 +67,7 @@ class Share:
         elif is_read_on_host(batch):
             self._take_on_host(batch)
         else:
-            self._tally(batch.forecast.device, settings).take(self._scored(batch))
+            self._take_on_device(batch, settings)
         self.settings = settings
         self.n_given += len(batch)
 
@@ -79,13 +82,15 @@ class Share:
         self._form = form
         return settings
 
-    def _scored(self, batch: Batch) -> ScoredBatch:
-        """Scores of the rows, where they are."""
+    def _scored(self, batch: Batch, start: int = 0) -> ScoredBatch:
+        """Scores of the rows, where they are; `start` of a batch stand before them."""
         n_classes = self.settings.n_classes
         if is_read_on_host(batch):
             return score_on_host(batch, n_classes=n_classes, name=self.name, ignore_index=self.ignore_index)
         faults = self.faults.setdefault(batch.forecast.device, Faults(batch.forecast.device))
-        return score_batch(batch, faults, start=self.n_given, n_classes=n_classes, ignore_index=self.ignore_index)
+        return score_batch(
+            batch, faults, start=self.n_given + start, n_classes=n_classes, ignore_index=self.ignore_index
+        )
 
     def _take_on_host(self, batch: Batch) -> None:
         """Add rows to the host's state: all, or none where one is refused."""
@@ -99,6 +104,12 @@ class Share:
             target.update(part)
         if target is not self.on_host:
             self.on_host.merge(target)
+
+    def _take_on_device(self, batch: Batch, settings: StateSettings) -> None:
+        """Add rows to the sums on their device."""
+        tally = self._tally(batch.forecast.device, settings)
+        for start in range(0, len(batch), _ROWS):
+            tally.take(self._scored(batch[start : start + _ROWS], start))
 
     def _tally(self, device: torch.device, settings: StateSettings) -> TensorTally:
         """The sums on a device."""

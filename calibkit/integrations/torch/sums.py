@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from calibkit.integrations.torch.pairwise import sum_rows
 from calibkit.integrations.torch.scores import TensorSums
 from calibkit.scores.blocks import MAX_TRANSPOSED, slices
 from calibkit.tally.facts import LOOKED_AT
@@ -68,7 +69,10 @@ def sum_logits(logits: Tensor, labels: Tensor) -> SeenLogits:
 
 
 def sum_probs(probs: Tensor, labels: Tensor) -> SeenProbs:
-    """Sums of rows of probabilities (n, k), in float64; values outside [0, 1] count as its ends."""
+    """Sums of rows of probabilities (n, k), in float64; values outside [0, 1] count as its ends.
+
+    Sums over the classes run in the order of the pass over arrays, whose bits they have.
+    """
     sums, predicted = _room(probs)
     low, high, total = sums.top.new_empty((3, len(probs)))
     outside = torch.empty_like(predicted)
@@ -77,7 +81,7 @@ def sum_probs(probs: Tensor, labels: Tensor) -> SeenProbs:
         predicted[rows] = probs[rows].argmax(dim=1)
         block = probs[rows].to(torch.float64, copy=True)
         low[rows], high[rows] = block.amin(dim=1), block.amax(dim=1)
-        total[rows] = _sum_columns(block) if few else block.sum(dim=1)
+        total[rows] = _sum_columns(block) if few else sum_rows(block)
         outside[rows] = ((block < 0) | (block > 1)).sum(dim=1)
         block.clamp_(0.0, 1.0)
         sums.true[rows] = block.gather(1, labels[rows, None]).squeeze(1)
@@ -104,7 +108,7 @@ def _blank_two(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         largest, where = block.max(dim=1)
         block.scatter_(1, where[:, None], 0.0)
         found.append(largest)
-    return found[0], found[1], block.square_().sum(dim=1)
+    return found[0], found[1], sum_rows(block.square_())
 
 
 def _sort_columns(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
