@@ -170,7 +170,7 @@ def parts_of(tied: TiedPairs, score: Score) -> tuple[float, float, float]:
     return (
         float(_saved(score, tied.forecast, rates, tied)),
         float(_saved(score, constant, rates, tied)),
-        _UNCERTAINTY[score](float(base)),
+        uncertainty_of(score, float(base)),
     )
 
 
@@ -210,8 +210,12 @@ def chance_of_miscalibration(
     return miscalibration_by_chance(pool_ties(pairs), score, n_draws=n_draws, rng=rng)
 
 
-def miscalibration_by_chance(tied: TiedPairs, score: Score, *, n_draws: int, rng: np.random.Generator) -> Chance:
+def miscalibration_by_chance(
+    tied: TiedPairs, score: Score, *, n_draws: int, rng: np.random.Generator, distinct: int | None = None
+) -> Chance:
     """The miscalibration that calibrated forecasts show, with the p-value of the one observed.
+
+    `distinct` is the number of distinct forecasts of the rows where several are together in each of `tied`.
 
     Notes
     -----
@@ -221,16 +225,17 @@ def miscalibration_by_chance(tied: TiedPairs, score: Score, *, n_draws: int, rng
     """
     if len(tied.forecast) == 0:
         return chance_from(np.nan, np.empty(0))
+    distinct = len(tied.forecast) if distinct is None else distinct
     fine = merge_neighbours(tied)
     observed = float(_miscalibration(score, fine))
     draws = (replace(fine, happened=happened) for happened in calibrated_outcomes(fine, n_draws=n_draws, rng=rng))
-    if fine is tied:
+    if len(fine.forecast) >= distinct:
         return chance_from(observed, np.concatenate([_miscalibration(score, draw) for draw in draws]))
     read = [[_miscalibration(score, draw) for draw in (fine, _wider(fine), _wider(_wider(fine)))] for fine in draws]
     null, wide, wider = np.concatenate(read, axis=1)
     one, four = np.mean(null - wide), np.mean(wide - wider)  # a + 3 b and 2 a + 12 b, in units of k cells
     quadratic = (four - 2 * one) / 6
-    width = np.sqrt(len(fine.forecast) / len(tied.forecast))
+    width = np.sqrt(len(fine.forecast) / distinct)
     shortfall = (one - 3 * quadratic) * (1 - width) + quadratic * (1 - width**2)
     # The p-value compares like with like: observed and drawn, both in cells.
     return replace(chance_from(observed, null + shortfall), p_value=p_value_of(observed, null))
@@ -270,6 +275,17 @@ def _log_saved(forecast: Floats, rates: Floats, happened: Floats, weight: Floats
         one = np.where(happened > 0, happened * (np.log(rates) - np.log(forecast)), 0.0)
         other = np.where(missed > 0, missed * (np.log1p(-rates) - np.log1p(-forecast)), 0.0)
     return one + other
+
+
+def uncertainty_of(score: Score, rate: float) -> float:
+    """Score of an event of this rate, forecast with it.
+
+    Examples
+    --------
+    >>> uncertainty_of("brier", 0.5)
+    0.25
+    """
+    return _UNCERTAINTY[score](rate)
 
 
 def _entropy(rate: float) -> float:

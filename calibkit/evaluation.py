@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -252,9 +253,9 @@ def judge_evidence(
     null: Chance | None,
     unshown: str | None = None,
     temperature: Temperature | None = None,
-    rows: str = "in memory",
+    told: Mapping[str, object] = MappingProxyType({"rows": "in memory"}),
 ) -> Evaluation:
-    """An evaluation from rows or from sums over them (`rows` says which); `unshown` is why `null` is not printed."""
+    """An evaluation from rows or from sums over them, as `told` says; `unshown` is why `null` is not printed."""
     about, level = evidence.about, settings.confidence_level
     offered = None if level is None else why_no_ece_interval(about, settings)
     metrics, reasons = standard_estimates(evidence, settings, null)
@@ -273,7 +274,7 @@ def judge_evidence(
         n=about.n,
         n_classes=about.n_classes,
         view=about.view,
-        settings=_settings_dict(about, settings, rows),
+        settings={**_settings_dict(about, settings), **told},
         metrics={name: found[name] for name in (*METRICS, *found) if name in found},
         absent={**absent, **more.absent},
         reliability=curve,
@@ -285,7 +286,7 @@ def judge_evidence(
     )
 
 
-def _settings_dict(about: About, settings: Settings, rows: str) -> dict[str, object]:
+def _settings_dict(about: About, settings: Settings) -> dict[str, object]:
     level = settings.confidence_level
     means = "group jackknife t" if about.grouped else "t for means, Wilson for fractions"
     return {
@@ -297,7 +298,6 @@ def _settings_dict(about: About, settings: Settings, rows: str) -> dict[str, obj
         "interval": None if level is None else f"{means}, bracket for ECE",
         "brier_scale": "(p - y)^2, 0 to 1" if about.is_binary else "sum over classes, 0 to 2",
         "input": about.kind,
-        "rows": rows,
     }
 
 

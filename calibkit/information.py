@@ -1,7 +1,9 @@
 """What whole probability vectors say: how sure they are, and what they add to the class shares. Floor 2."""
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from calibkit._numerics import Floats, weighted_mean
 from calibkit.errors import ShapeError
@@ -141,14 +143,25 @@ def skill_of(predictions: Predictions, scores: RowScores, *, prior: Floats | Non
     if len(predictions) == 0:
         return float("nan")
     counts = np.bincount(predictions.labels, weights=predictions.weights, minlength=predictions.n_classes or 2)
+    return skill_over(counts, weighted_mean(scores.log_score, predictions.weights), prior=prior)
+
+
+def skill_over(counts: NDArray[Any], nll: float, *, prior: Floats | None = None) -> float:
+    """Skill of an NLL against class shares, by default those of the rows, of which there are some.
+
+    Examples
+    --------
+    >>> round(skill_over(np.array([1, 1]), np.log(5 / 4)), 4)
+    0.6781
+    """
     shares = counts / counts.sum()
     with np.errstate(divide="ignore"):
         cost = -np.log(shares if prior is None else prior)
     seen = shares > 0
-    reference, nll = float(shares[seen] @ cost[seen]), weighted_mean(scores.log_score, predictions.weights)
+    reference = float(shares[seen] @ cost[seen])
     if reference == 0:
         return float("nan")
-    return 1 - nll / reference if np.isfinite(nll) or np.isfinite(reference) else float("nan")
+    return float(1 - nll / reference) if np.isfinite(nll) or np.isfinite(reference) else float("nan")
 
 
 def _surprise(probs: Floats) -> Floats:

@@ -29,6 +29,8 @@ class Pairs:
         Whether it happened.
     weights : ndarray of shape (n,) or None
         Positive row weights.
+    squares : ndarray of shape (n,) or None
+        Where a pair stands for several rows, the sum of their squared weights; else that is the weight's square.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class Pairs:
     forecast: Floats
     outcome: NDArray[np.bool_]
     weights: Floats | None = None
+    squares: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.forecast)
@@ -113,10 +116,11 @@ def pool_rows(pairs: Pairs) -> tuple[TiedPairs, Integers]:
     values, block = np.unique(pairs.forecast, return_inverse=True)
     weight = np.ones(len(pairs)) if pairs.weights is None else pairs.weights
     total = sums_by(block, weight, len(values))
+    squares = weight**2 if pairs.squares is None else pairs.squares
     tied = TiedPairs(
         forecast=values,
         weight=total,
-        weight_squared=total if pairs.weights is None else sums_by(block, weight**2, len(values)),
+        weight_squared=total if pairs.weights is None else sums_by(block, squares, len(values)),
         happened=sums_by(block, np.where(pairs.outcome, weight, 0.0), len(values)),
     )
     return tied, block.astype(np.int64, copy=False)

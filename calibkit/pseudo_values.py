@@ -72,11 +72,25 @@ def augrc_rows(pairs: Pairs) -> Floats:
 def too_few_answers(correct: NDArray[np.bool_], units: Units) -> str | None:
     """Why a ranking of these answers has no interval: it rests on the wrong ones, or on the few right ones."""
     right = int(np.count_nonzero(correct))
-    for kind, number in (("wrong", len(correct) - right), ("right", right)):
-        if number < MIN_ANSWERS:
-            return f"{number} {kind} answer{'s' * (number != 1)}, fewer than {MIN_ANSWERS}"
+    few = few_answers(right, len(correct) - right)
+    if few is not None:
+        return few
     if units.codes is not None and units.effective < MIN_RANKED_GROUPS:
         return f"{units.effective:.1f} effective groups of dependent rows, fewer than {MIN_RANKED_GROUPS}"
+    return None
+
+
+def few_answers(right: int, wrong: int) -> str | None:
+    """Why a ranking of so many right and wrong answers has no interval, or None.
+
+    Examples
+    --------
+    >>> few_answers(100, 3)
+    '3 wrong answers, fewer than 20'
+    """
+    for kind, number in (("wrong", wrong), ("right", right)):
+        if number < MIN_ANSWERS:
+            return f"{number} {kind} answer{'s' * (number != 1)}, fewer than {MIN_ANSWERS}"
     return None
 
 

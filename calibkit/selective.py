@@ -1,6 +1,6 @@
 """Selective prediction: does the confidence tell right answers from wrong ones? AURC, E-AURC, AUGRC, AUROC. Floor 2."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,9 +89,22 @@ def excess_aurc(pairs: Pairs) -> float:
     >>> round(excess_aurc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])), 6)  # 5/18 - 1/9
     0.166667
     """
+    check_counts(pairs.weights, what="AURC and E-AURC", other="area_under_generalized_risk_coverage")
+    return excess_aurc_of(tied_blocks(pairs))
+
+
+def excess_aurc_of(blocks: TiedBlocks) -> float:
+    """Excess AURC of rows whose weights were checked; NaN without rows."""
     # The best ranking puts wrong rows last; within the wrong and within the right ones order does not matter.
-    least = aurc(replace(pairs, forecast=pairs.outcome.astype(np.float64)))
-    return float(np.maximum(aurc(pairs) - least, 0.0))
+    wrong, total = blocks.wrong.sum(), blocks.size.sum()
+    best = TiedBlocks(
+        size=np.array([total - wrong, wrong]),
+        wrong=np.array([0.0, wrong]),
+        above=np.array([0.0, total - wrong]),
+        wrong_above=np.zeros(2),
+    )
+    least = aurc_of(best) if len(blocks.size) else float("nan")
+    return float(np.maximum(aurc_of(blocks) - least, 0.0))
 
 
 def augrc(pairs: Pairs) -> float:
@@ -102,9 +115,13 @@ def augrc(pairs: Pairs) -> float:
     >>> round(augrc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])), 6)  # (0 + 1/2 + 1) / 9
     0.166667
     """
-    if len(pairs) == 0:
+    return augrc_of(tied_blocks(pairs))
+
+
+def augrc_of(blocks: TiedBlocks) -> float:
+    """AUGRC of blocks; NaN without rows."""
+    if len(blocks.size) == 0:
         return float("nan")
-    blocks = tied_blocks(pairs)
     areas = blocks.size * (blocks.wrong_above + blocks.wrong / 2)  # the curve is straight within a block
     return float(areas.sum() / blocks.size.sum() ** 2)
 
@@ -117,10 +134,14 @@ def auroc(pairs: Pairs) -> float:
     >>> auroc(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
     0.5
     """
-    if pairs.outcome.all() or not pairs.outcome.any():
-        return float("nan")
-    blocks = tied_blocks(pairs)
+    return auroc_of(tied_blocks(pairs))
+
+
+def auroc_of(blocks: TiedBlocks) -> float:
+    """AUROC of blocks; NaN without right and wrong rows."""
     right = blocks.size - blocks.wrong
+    if not (right.any() and blocks.wrong.any()):
+        return float("nan")
     right_above = blocks.above - blocks.wrong_above
     ordered = blocks.wrong * (right_above + right / 2)
     return float(ordered.sum() / (right.sum() * blocks.wrong.sum()))

@@ -1,24 +1,48 @@
 """A state as evidence: what `evaluate` computes from rows, computed from exact sums over them. Floor 3."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from functools import cached_property
+from math import nan, sqrt
 
+from calibkit._numerics import Floats, weighted_mean
 from calibkit.binning import BinTable
 from calibkit.evidence import About
 from calibkit.intervals import MeanInterval, infinite_rows, spread_interval
-from calibkit.tally import Moments, Tally, forecast_moments, gap_moments, score_moments
-from calibkit.units import Units
+from calibkit.metrics import METRICS
+from calibkit.pairs import PairView
+from calibkit.pseudo_values import few_answers
+from calibkit.tally import Histogram, Moments, Tally, forecast_moments, gap_moments, histogram_of, score_moments
+from calibkit.units import Spread, Units
 
 _SCORES = {"nll": "log_score", "brier": "brier"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tallied:
     """Rows of which only a tally is left; see `calibkit.evidence.Evidence`."""
 
     about: About
     tally: Tally
     table: BinTable
+    rankings: tuple[str, ...] = ()
+    by_class: Sequence[BinTable] | None = None
+
+    @property
+    def pair_view(self) -> PairView:
+        """The view of its cells."""
+        return "positive" if self.about.view == "positive" else "top-label"
+
+    @cached_property
+    def event(self) -> Histogram:
+        """Its cells, as blocks."""
+        return histogram_of(self.tally).told_apart()
+
+    @cached_property
+    def top_label(self) -> Histogram:
+        """The same of the predicted class, which rankings are about."""
+        cells = histogram_of(self.tally)
+        return (cells.folded() if self.pair_view == "positive" else cells).told_apart()
 
     @property
     def tables(self) -> tuple[BinTable, ...]:
@@ -38,11 +62,6 @@ class Tallied:
         return ("accuracy", *event, "mean_confidence", *scores)
 
     @property
-    def rankings(self) -> tuple[str, ...]:
-        """Names of the rankings with intervals: those need the rows."""
-        return ()
-
-    @property
     def effective(self) -> float:
         """Rows of equal weight that the rows are worth."""
         if not self.about.weighted or self.about.n == 0:
@@ -60,10 +79,14 @@ class Tallied:
             return float(self.table.outcome_sum.sum() / self.table.weight.sum())
         if name == "accuracy":
             return self._accuracy()
+        if name in self.rankings:
+            return self._pseudo_values(name)[0]
         return self._moments(name).mean
 
     def interval(self, name: str, *, level: float) -> MeanInterval:
-        """The t interval of a mean, or of the gap."""
+        """The t interval of a mean, of the gap, or of a ranking."""
+        if name in self.rankings:
+            return self._ranking(name, level)
         moments, units = self._moments(name), self._units()
         if units.reason is not None:
             return MeanInterval(value=moments.mean, reason=units.reason)
@@ -82,6 +105,28 @@ class Tallied:
         if name in _SCORES:
             return score_moments(self.tally, _SCORES[name])
         return gap_moments(self.tally) if name == "gap" else forecast_moments(self.tally)
+
+    def _pseudo_values(self, name: str) -> tuple[float, Floats, Floats]:
+        """Mean, and deviations from it with their counts, of the pseudo-values of a ranking."""
+        pairs = self.top_label.pairs("top-label")
+        kernel, count = METRICS[name].row_kernel, pairs.weights
+        assert kernel is not None
+        assert count is not None
+        rows = kernel(pairs)
+        mean = weighted_mean(rows, count)
+        return mean, rows - mean, count
+
+    def _ranking(self, name: str, level: float) -> MeanInterval:
+        """The interval of a ranking of rows without weights, from pseudo-values: those of tied rows are equal."""
+        mean, deviation, count = self._pseudo_values(name)
+        units, right = self._units(), self.tally.facts.n_correct
+        reason = units.reason or few_answers(right, self.about.n - right)
+        if reason is not None:
+            return MeanInterval(value=mean, reason=reason)
+        squares, cubes = float((count * deviation**2).sum()), float((count * deviation**3).sum())
+        n = self.about.n
+        spread = Spread(se=sqrt(squares / (n - 1) / n), tilt=cubes / squares**1.5 if squares > 0 else nan)
+        return spread_interval(mean, spread, units, level=level)
 
     def _units(self) -> Units:
         """The rows, each a unit."""

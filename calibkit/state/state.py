@@ -2,27 +2,22 @@
 
 from typing import Literal
 
-import numpy as np
-
 from calibkit._checks import check_choice, check_int, quoted
 from calibkit._intake.notes import summed_notes
 from calibkit.binning import Binning
-from calibkit.bracket import chance
-from calibkit.calibration_error import curve_of
 from calibkit.errors import DataError, InputFormatError
-from calibkit.evaluation import Evaluation, judge_evidence
-from calibkit.evidence import About, what_was_seen
+from calibkit.evaluation import Evaluation
+from calibkit.evidence import About
 from calibkit.files.source import AnyPath
-from calibkit.further import Further
-from calibkit.one_pass import Rng, check_predictions, make_settings
+from calibkit.one_pass import Rng, Which, check_predictions, make_settings
 from calibkit.predictions import Predictions
 from calibkit.scores import score_rows
-from calibkit.state.evidence import Tallied
 from calibkit.state.file import digest_of, read_state, write_state
-from calibkit.state.rows import check_mean_weight, check_rows, steps_of
+from calibkit.state.judging import evaluation_of
+from calibkit.state.rows import check_rows, steps_of
 from calibkit.state.settings import StateSettings
 from calibkit.state.sources import Source, refuse_twice
-from calibkit.tally import Tally, table_of_bins
+from calibkit.tally import Tally
 from calibkit.views import View
 
 
@@ -221,7 +216,12 @@ class CalibrationState:
         return self._merged(other, allow_duplicates=False)
 
     def evaluation(
-        self, *, name: str = "predictions", confidence_level: float | None = 0.95, rng: Rng = 0
+        self,
+        *,
+        name: str = "predictions",
+        confidence_level: float | None = 0.95,
+        rng: Rng = 0,
+        metrics: Which = "standard",
     ) -> Evaluation:
         """What `evaluate` gives for the same rows.
 
@@ -233,6 +233,10 @@ class CalibrationState:
             Level of the intervals; None for none.
         rng : int or numpy.random.Generator, default 0
             Seed of the ECE that a calibrated model would show.
+        metrics : {"standard", "all"}, default "standard"
+            Whether to add the metrics on request that the cells of a state can give, and the tests of calibration.
+            ``settings["error_bounds"]`` says how far each can be from that of the rows; others are absent, with the
+            reason.
 
         Returns
         -------
@@ -261,26 +265,11 @@ class CalibrationState:
             confidence_level=confidence_level,
             rng=rng,
             threads=None,
+            metrics=check_choice(metrics, ("standard", "all"), option="metrics"),
         )
         if self._tally is None:
             raise DataError("the state is empty: update it with predictions first.")
-        table = table_of_bins(self._tally)
-        evidence = Tallied(about=self._about(name), tally=self._tally, table=table)
-        check_mean_weight(table)
-        return judge_evidence(
-            evidence,
-            settings,
-            curve=curve_of(table, evidence.about.view, level=settings.confidence_level),
-            more=Further(),
-            null=None
-            if settings.confidence_level is None or self.n == 0
-            else chance(table, rng=np.random.default_rng(settings.seed)),
-            notes=(
-                *self._notes,
-                *what_was_seen(evidence.about, self._tally.facts, effective=evidence.effective),
-            ),
-            rows="state",
-        )
+        return evaluation_of(self._about(name), self._tally, self._notes, settings)
 
     def save(self, path: AnyPath) -> None:
         """Write the state to a file (.ckst): versioned, with a checksum, no pickle; whole or not at all.

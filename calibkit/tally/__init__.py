@@ -2,6 +2,7 @@
 
 from calibkit.tally.facts import Facts, facts_of
 from calibkit.tally.grid import GRID, Cells, fine_cells, fine_ends
+from calibkit.tally.histogram import Histogram, histogram_of
 from calibkit.tally.moments import Moments
 from calibkit.tally.reading import forecast_moments, gap_moments, score_moments, table_of_bins
 from calibkit.tally.tally import Tally, empty_tally
@@ -10,6 +11,7 @@ __all__ = [
     "GRID",
     "Cells",
     "Facts",
+    "Histogram",
     "Moments",
     "Tally",
     "empty_tally",
@@ -18,6 +20,7 @@ __all__ = [
     "fine_ends",
     "forecast_moments",
     "gap_moments",
+    "histogram_of",
     "score_moments",
     "table_of_bins",
 ]
