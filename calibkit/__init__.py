@@ -53,7 +53,8 @@ if TYPE_CHECKING:
         OutputError,
         ShapeError,
     )
-    from calibkit.evaluation import Evaluation, evaluate
+    from calibkit.evaluating import evaluate
+    from calibkit.evaluation import Evaluation
     from calibkit.files import inspect, load, save, scan
     from calibkit.goodness_of_fit import (
         CoxCalibration,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         confidence_auroc,
         excess_area_under_risk_coverage,
     )
+    from calibkit.shards import Progress, state_of_files
     from calibkit.smooth_calibration import smooth_calibration_by_chance, smooth_calibration_error
     from calibkit.state import CalibrationState
 
@@ -122,6 +124,7 @@ _ROOM_OF = {
     "PlanLine": "planning",
     "PlattScaling": "calibrators",
     "Predictions": "predictions",
+    "Progress": "shards",
     "ReliabilityCurve": "calibration_error",
     "ShapeError": "errors",
     "TESTS": "metrics",
@@ -149,7 +152,7 @@ _ROOM_OF = {
     "cumulative_difference_test": "goodness_of_fit",
     "debiased_calibration_error": "binned",
     "decompose": "decomposition",
-    "evaluate": "evaluation",
+    "evaluate": "evaluating",
     "excess_area_under_risk_coverage": "selective",
     "expected_by_chance": "by_chance",
     "expected_calibration_error": "calibration_error",
@@ -175,6 +178,7 @@ _ROOM_OF = {
     "smooth_calibration_by_chance": "smooth_calibration",
     "smooth_calibration_error": "smooth_calibration",
     "spiegelhalter_test": "goodness_of_fit",
+    "state_of_files": "shards",
     "sweep_calibration_error": "binned",
     "top_k_calibration_error": "binned",
     "under_confidence_error": "binned",
@@ -191,6 +195,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "evaluate",
     "Evaluation",
     "CalibrationState",
+    "state_of_files",
+    "Progress",
     "Estimate",
     "compare",
     "Comparison",

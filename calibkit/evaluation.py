@@ -145,7 +145,7 @@ def _plain(result: object, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 @np.errstate(under="ignore")  # a probability too small for a float is 0, whatever the caller's error state
-def evaluate(
+def evaluate_predictions(
     predictions: Predictions,
     *,
     view: View | None = None,
@@ -157,63 +157,18 @@ def evaluate(
     threads: int | None = None,
     metrics: Which = "standard",
 ) -> Evaluation:
-    """Every calibration metric of one model, with its interval and the conventions that made it.
-
-    The (n, k) array is read once; intervals work on row scores and bin tables.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        What the model said and what was true.
-    view : {"top-label", "positive", "classwise", "flattened"}, optional
-        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
-    n_bins : int, default 15
-        Number of bins (Guo et al. 2017).
-    binning : {"uniform", "quantile"}, default "uniform"
-        Bins of equal width or of equal count (ties never split).
-    edges : {"right", "left"}, default "right"
-        Which end of a bin is closed; 0 and 1 are always inside.
-    confidence_level : float or None, default 0.95
-        Level of the intervals; None gives the one pass and its sums alone.
-    rng : int or numpy.random.Generator, default 0
-        Seed of the ECE that a calibrated model would show.
-    threads : int, optional
-        Threads of the pass; by default CALIBKIT_THREADS or all cores.
-    metrics : {"standard", "all"}, default "standard"
-        Whether to add every metric of the registry that is computed on request (docs/estimators.md): most of them
-        from the vectors that the pass gave, and the notes say which read the array once more; and every test of
-        calibration. Calibrated models are drawn for each calibration error: seconds for 100,000 rows.
-
-    Returns
-    -------
-    Evaluation
-        ``evaluation["ece"].value``, ``.low``, ``.high``; `to_dict`; `str`.
+    """The evaluation of predictions in memory: `calibkit.evaluate`, which says what the options are.
 
     Raises
     ------
-    DataError
-        If the values are not what they were said to be.
-    InputFormatError
-        If `predictions` is something else.
-    OptionError
-        If an option has a value that is not allowed.
-
-    Notes
-    -----
-    Means have t intervals, accuracy and base rate Wilson intervals, ECE the bracket interval; MCE and the RMS
-    calibration error have none. With ``groups`` the rows of a group count as dependent: group jackknife.
-
-    References
-    ----------
-    Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", eq. 3.
+    DataError, InputFormatError, OptionError
+        As said there.
 
     Examples
     --------
-    >>> import calibkit as ck
-    >>> probs = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [0.8, 0.1, 0.1]]
-    >>> evaluation = ck.evaluate(ck.Predictions.from_probs([0, 1, 0, 0], probs))
-    >>> round(evaluation["accuracy"].value, 2), round(evaluation["ece"].value, 3)
-    (0.75, 0.325)
+    >>> rain = Predictions.from_probs([0, 1, 1], [0.2, 0.7, 0.6])
+    >>> evaluate_predictions(rain).settings["rows"]
+    'in memory'
     """
     settings = make_settings(
         view=view,

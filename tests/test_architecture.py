@@ -61,6 +61,8 @@ ROOMS = (
     "estimates",
     "evaluation",
     "state",
+    "shards",
+    "evaluating",
     "alignment",
     "score_split",
     "differences",

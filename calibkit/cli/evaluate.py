@@ -1,6 +1,7 @@
 """``calibkit evaluate FILE...``."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -8,50 +9,133 @@ from calibkit.cli.options import (
     JUDGING,
     READING,
     check_paths,
-    load_all,
+    load_rows,
     model_names,
     naming_files,
     split_options,
     with_options,
 )
+from calibkit.cli.progress import ProgressLine
+from calibkit.cli.together import Together
+
+if TYPE_CHECKING:
+    from calibkit.evaluation import Evaluation
+
+OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print JSON of schema calibkit.evaluation/1."),
+    click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table."),
+    click.option("--table", metavar="OUT.csv", help="Write the per-bin table as CSV."),
+)
 
 
 @click.command("evaluate", short_help="Accuracy, NLL, Brier score and ECE of saved predictions, with intervals.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON of schema calibkit.evaluation/1.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.option("--all", "everything", is_flag=True, help="Add every metric that is computed on request, by question.")
-@click.option("--table", metavar="OUT.csv", help="Write the per-bin table as CSV.")
+@click.option("--together", is_flag=True, help="FILEs are parts of one test set: one evaluation of all their rows.")
+@click.option("--save-state", metavar="OUT.ckst", help="The same, and save its state, for calibkit merge.")
+@click.option("--resume", is_flag=True, help="Go on from what --save-state has saved: skip the FILEs that it holds.")
+@click.option("--jobs", type=int, metavar="N", help="Processes that read the FILEs of --together.")
+@click.option(
+    "--max-memory", type=int, metavar="BYTES", help="Read a larger FILE block by block into a state; default 4 GiB."
+)
+@with_options(OUTPUT)
 @with_options(JUDGING)
 @with_options(READING)
 def evaluate_command(
-    files: tuple[str, ...], as_json: bool, as_markdown: bool, everything: bool, table: str | None, **options: Any
+    files: tuple[str, ...],
+    everything: bool,
+    together: bool,
+    save_state: str | None,
+    resume: bool,
+    jobs: int | None,
+    max_memory: int | None,
+    as_json: bool,
+    as_markdown: bool,
+    table: str | None,
+    **options: Any,
 ) -> None:
     """Accuracy, NLL, Brier score, ECE and more of saved predictions, each with its interval and its convention.
 
-    FILE is .npz, .npy, .safetensors, .pt, .csv, .parquet, .arrow, .feather or .jsonl; - reads CSV or JSON lines
-    from standard input. Arrays and columns named labels, logits, probs, prob, pred, conf, correct, id, weight and
-    group are recognised; calibkit inspect FILE shows what would be read.
+    FILE is .npz, .npy, .safetensors, .pt, .csv, .parquet, .arrow, .feather or .jsonl, or a URL; - reads CSV or JSON
+    lines from standard input. Arrays and columns named labels, logits, probs, prob, pred, conf, correct, id, weight
+    and group are recognised; calibkit inspect FILE shows what would be read.
+
+    Each FILE is a model of its own, unless --together or --save-state say that they are parts of one test set.
     """
+    output: dict[str, Any] = {"as_json": as_json, "as_markdown": as_markdown, "table": table}
+    check_output(output)
+    reading, judging = split_options(options)
+    metrics: Literal["standard", "all"] = "all" if everything else "standard"
+    whole = Together(save_state=save_state, resume=resume, jobs=jobs)
+    whole.check()
+    for path in (table, save_state):
+        check_paths(files, path, reading)
+    if together or save_state is not None:
+        results = [_of_all(files, whole, reading, judging, metrics)]
+    else:
+        if jobs is not None:
+            raise click.UsageError("--jobs is for --together or --save-state")
+        names = model_names(files)
+        with naming_files(dict(zip(names, files, strict=True))):
+            judged = zip(names, files, strict=True)
+            results = [
+                _of_one(path, name, max_memory, reading, judging | {"metrics": metrics}) for name, path in judged
+            ]
+    print_results([result.to_dict() for result in results], **output)
+
+
+def check_output(options: dict[str, Any]) -> None:
+    """Refuse two outputs at once."""
+    if options["as_json"] and options["as_markdown"]:
+        raise click.UsageError("--json and --markdown are two outputs: give one of them")
+
+
+def print_results(results: Sequence[dict[str, Any]], *, as_json: bool, as_markdown: bool, table: str | None) -> None:
+    """Print evaluations as they were asked for, and write their bin tables."""
     from rich.console import Console
 
     from calibkit import render
-    from calibkit.evaluation import evaluate
     from calibkit.files import write_text
 
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown are two outputs: give one of them")
-    reading, judging = split_options(options)
-    metrics: Literal["standard", "all"] = "all" if everything else "standard"
-    check_paths(files, table, reading)
-    with naming_files(dict(zip(model_names(files), files, strict=True))):
-        results = [evaluate(p, metrics=metrics, **judging).to_dict() for p in load_all(files, reading).values()]
-    whole = results[0] if len(results) == 1 else {"schema": "calibkit.evaluations/1", "evaluations": results}
+    whole = results[0] if len(results) == 1 else {"schema": "calibkit.evaluations/1", "evaluations": [*results]}
     if table is not None:
-        write_text(table, render.bin_table_csv(results))
+        write_text(table, render.bin_table_csv([*results]))
     if as_json:
         click.echo(render.to_json(whole))
     elif as_markdown:
         click.echo(render.markdown(whole))
     else:
-        render.print_evaluations(results, Console())
+        render.print_evaluations([*results], Console())
+
+
+def _of_one(
+    path: str, name: str, max_memory: int | None, reading: dict[str, Any], judging: dict[str, Any]
+) -> "Evaluation":
+    """The evaluation of one file, by the way that fits it."""
+    from calibkit.evaluating import MAX_MEMORY, evaluate
+    from calibkit.evaluation import evaluate_predictions
+    from calibkit.files.size import bytes_in_memory
+
+    limit = MAX_MEMORY if max_memory is None else max_memory
+    if bytes_in_memory(path, **reading) <= limit:
+        return evaluate_predictions(load_rows(path, name, reading), **judging)
+    with ProgressLine() as line:
+        return evaluate([path], name=name, max_memory=limit, progress=line.show, **reading, **judging)
+
+
+def _of_all(
+    files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any], metrics: str
+) -> "Evaluation":
+    """The one evaluation of several files, from their state."""
+    from calibkit.errors import DataError
+    from calibkit.evaluating import check_state_can, common_name
+    from calibkit.files import expand
+
+    check_state_can(binning=judging["binning"], metrics=metrics)
+    settings = {key: judging[key] for key in ("view", "n_bins", "edges", "threads")}
+    state = whole.state_of(files, reading, **settings)
+    if state.n == 0:
+        raise DataError(f"{common_name(expand(files))}: the files hold no rows; give one with at least one.")
+    return state.evaluation(
+        name=common_name(expand(files)), confidence_level=judging["confidence_level"], rng=judging["rng"]
+    )

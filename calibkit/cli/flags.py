@@ -6,13 +6,14 @@ from pathlib import Path
 
 KEYWORDS = (
     "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|dtype|labels_file|max_bytes|split|overwrite|"
+    "max_memory|allow_duplicates|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
     "confidence_level|rng|seeds|seed|threads|reference|method|loss|penalty|bias_penalty|maps|n_folds|smoothing|data|"
     "noise|epochs|hidden|criterion|device|model|divide_by|batch_size|resume|precision|accumulate|clip_norm|ema|"
     "schedule|warmup_steps|patience|deterministic|weight_decay|lr|train_rows|jobs|table|page|ece|width|difference|rows|power|metrics|correlation"
 )
 # Words that mean the keyword even where no value follows.
-UNMISTAKABLE = "max_bytes|labels_file|calibrate_on"
+UNMISTAKABLE = "max_bytes|max_memory|labels_file|calibrate_on"
 RENAMED = {"overwrite": "force", "n_bins": "bins", "n_folds": "folds", "rng": "seed", "metrics": "metric"}
 
 _KEYWORD = re.compile(

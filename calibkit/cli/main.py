@@ -14,6 +14,7 @@ from calibkit.cli.compare import compare_command
 from calibkit.cli.evaluate import evaluate_command
 from calibkit.cli.flags import in_flags
 from calibkit.cli.inspect import inspect_command
+from calibkit.cli.merge import merge_command
 from calibkit.cli.plan import plan_command
 from calibkit.cli.plot import plot_command
 from calibkit.cli.predict import predict_command
@@ -50,6 +51,7 @@ def cli() -> None:
 
 for _command in (
     evaluate_command,
+    merge_command,
     plot_command,
     compare_command,
     recalibrate_group,

@@ -38,7 +38,7 @@ def plot_command(
 ) -> None:
     """Reliability diagrams with per-bin intervals and the confidence histogram, side by side or overlaid."""
     from calibkit.corp import curve_of_predictions
-    from calibkit.evaluation import evaluate
+    from calibkit.evaluating import evaluate
     from calibkit.plots import reliability_figure, save_figure
     from calibkit.render import sanitise
 

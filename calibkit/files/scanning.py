@@ -1,7 +1,7 @@
 """Reads a file of any size block by block: the rows of `load`, in order, in constant memory. Floor 2."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,8 @@ from calibkit.files.reading import (
     sum_tolerance,
     wanted_of,
 )
-from calibkit.files.source import AnyPath
+from calibkit.files.size import item_size
+from calibkit.files.source import AnyPath, Source
 from calibkit.files.stepping import regrouped
 from calibkit.predictions import Predictions
 
@@ -53,7 +54,8 @@ def scan(path: AnyPath, *, block_rows: int | None = None, **reading: Any) -> Ite
     Yields
     ------
     Predictions
-        Put together they are what `load` gives, bit for bit. A file without rows gives one block without rows.
+        Put together they are what `load` gives, bit for bit. A file without rows gives one block without rows,
+        or none where it does not tell how many classes there are.
 
     Raises
     ------
@@ -81,9 +83,16 @@ def scan(path: AnyPath, *, block_rows: int | None = None, **reading: Any) -> Ite
     ...     [block.labels.tolist() for block in scan(f"{folder}/net.npz", block_rows=2)]
     [[1, 0], [1]]
     """
+    return watched_scan(path, lambda _: None, block_rows=block_rows, **reading)
+
+
+def watched_scan(
+    path: AnyPath, watch: Callable[[Callable[[int], float]], None], *, block_rows: int | None = None, **reading: Any
+) -> Generator[Predictions]:
+    """The same; `watch` is given a function that tells from the rows so far which share of the file that is."""
     if block_rows is not None:
         check_int(block_rows, option="block_rows", low=1)
-    return _blocks(path, requested(**reading), block_rows)
+    return _blocks(path, requested(**reading), block_rows, watch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +123,16 @@ class _Place:
         return self.arrays(self.contents.read(wanted_of(self.found)))
 
 
-def _blocks(path: AnyPath, request: Request, block_rows: int | None) -> Iterator[Predictions]:
+def _blocks(
+    path: AnyPath, request: Request, block_rows: int | None, watch: Callable[[Callable[[int], float]], None]
+) -> Generator[Predictions]:
     """Open what is to be read, and make Predictions of its blocks."""
     with ExitStack() as files:
         options: dict[str, Any] = {"max_bytes": request.max_bytes, "by_block": True}
         source, contents = files.enter_context(open_contents(path, **options))
         reading = chosen(source, contents, request.question)
         drawn = drawn_from(source, contents, reading)
+        watch(_share(source, contents, reading))
         places = [_Place(path=source.shown, contents=contents, found=reading.found, question=request.question)]
         if request.labels_file is not None:
             elsewhere, key = path_and_key(request.labels_file)
@@ -129,6 +141,16 @@ def _blocks(path: AnyPath, request: Request, block_rows: int | None) -> Iterator
             places.append(_Place(path=source.shown, contents=contents, found=found, question=Question(keys={})))
         _check_known_shapes(places, drawn, request)
         yield from _made(places, reading, drawn, request, block_rows or _likely_rows(places))
+
+
+def _share(source: Source, contents: Contents, reading: Reading) -> Callable[[int], float]:
+    """How far a number of rows is through a file: by its rows where they are known, else by its bytes."""
+    names = [name for place in reading.found.values() for name in place.names]
+    lengths = [entry.shape[0] for name in names if (entry := contents.entry(name)) is not None and entry.shape]
+    n_rows = lengths[0] if lengths else None
+    if n_rows:
+        return lambda rows: rows / n_rows
+    return lambda _: source.file.tell() / source.size
 
 
 def _made(
@@ -155,7 +177,8 @@ def _made(
         first_row += len(next(iter(arrays.values())))
         weighty = weighty or "weights" not in arrays or bool(np.any(arrays["weights"]))
     if first_row == 0:
-        yield predictions({role: values for place in places for role, values in place.empty().items()})
+        if all(size is not None for place in places for entry in place.entries().values() for size in entry.shape[1:]):
+            yield predictions({role: values for place in places for role, values in place.empty().items()})
     elif not weighty:
         with naming_path(drawn, None):
             refuse_zero_weights("weights", first_row, Rows())
@@ -206,13 +229,5 @@ def _likely_rows(places: list[_Place]) -> int:
     entries = [entry for place in places for entry in place.entries().values()]
     if any(size is None for entry in entries for size in entry.shape[1:]):
         return LIST_ROWS
-    row_bytes = sum(math.prod(size or 0 for size in entry.shape[1:]) * _item_size(entry.dtype) for entry in entries)
+    row_bytes = sum(math.prod(size or 0 for size in entry.shape[1:]) * item_size(entry) for entry in entries)
     return max(1, min(MOST_ROWS, BLOCK_BYTES // max(1, row_bytes)))
-
-
-def _item_size(dtype: str) -> int:
-    """Bytes of a value, as far as the name of its type tells."""
-    try:
-        return max(1, np.dtype(dtype).itemsize)
-    except TypeError:
-        return 8

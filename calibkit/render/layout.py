@@ -191,6 +191,8 @@ def _convention(result: Result) -> str:
         parts.append(f"intervals: {settings['interval']}")
     if settings.get("input"):
         parts.append(f"input: {settings['input']}")
+    if settings.get("rows") == "state":
+        parts.append("rows: read into a state")
     if settings.get("seed") is not None:
         parts.append(f"seed {settings['seed']}")
     return sanitise("; ".join(parts), limit=SENTENCE_LENGTH) + "."

@@ -66,6 +66,7 @@ def test_help_lists_every_command(run):
         "plot",
         "compare",
         "recalibrate",
+        "merge",
         "plan",
         "inspect",
         "predict",

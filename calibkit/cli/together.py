@@ -1,0 +1,114 @@
+"""Several files as one evaluation, from a state that is saved, and gone on with after an interruption."""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from calibkit.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+
+    from calibkit.shards import Progress
+    from calibkit.state import CalibrationState
+
+# What holds whole files, but not all of them, stands here until all are in.
+PARTIAL = ".partial"
+SECONDS_BETWEEN_SAVES = 30.0
+
+
+@dataclass
+class Together:
+    """Where the state of an evaluation is kept, and how its files are read."""
+
+    save_state: str | None = None
+    resume: bool = False
+    jobs: int | None = None
+    saved_at: float = field(default_factory=time.monotonic)
+    files: int = 0
+
+    def check(self) -> None:
+        """Refuse flags that go with others."""
+        if self.resume and self.save_state is None:
+            raise click.UsageError("--resume goes on from the state of --save-state; give that")
+        if self.jobs is not None and self.jobs < 1:
+            raise click.UsageError(f"--jobs {self.jobs}: give a number of processes of at least 1")
+
+    def state_of(self, paths: Sequence[str], reading: dict[str, Any], **settings: Any) -> "CalibrationState":
+        """The state of all files; interrupted, it says what was read, and leaves it beside where it would be saved."""
+        from calibkit.files.expanding import expand
+        from calibkit.shards import state_of_files
+        from calibkit.state import CalibrationState
+
+        threads = settings.pop("threads")
+        state = CalibrationState(**settings)
+        self._go_on(state)
+        n_files = len(expand(paths))
+        with ProgressLine() as line, self._executor() as executor:
+
+            def report(progress: "Progress") -> None:
+                line.show(progress)
+                self._keep(state, progress)
+
+            try:
+                state_of_files(paths, into=state, threads=threads, executor=executor, progress=report, **reading)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(self._stopped(state, n_files)) from stop
+            except BaseException:
+                self._leave(state)
+                raise
+        if self.save_state is not None:
+            state.save(self.save_state)
+            Path(self.save_state + PARTIAL).unlink(missing_ok=True)
+        return state
+
+    def _go_on(self, state: "CalibrationState") -> None:
+        """Begin with what an earlier call has read, if there is anything."""
+        from calibkit.state import CalibrationState
+
+        if self.resume and self.save_state is not None:
+            for path in (self.save_state + PARTIAL, self.save_state):
+                if Path(path).exists():
+                    state.merge(CalibrationState.load(path))
+                    return
+
+    def _executor(self) -> "AbstractContextManager[Executor | None]":
+        """Processes that read the files, if there are to be several."""
+        if self.jobs is None or self.jobs == 1:
+            return nullcontext()
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+        from signal import SIG_DFL, SIGINT, signal
+
+        # Ctrl-C reaches every process of a terminal: those that read end at once, and this one says what was read.
+        return ProcessPoolExecutor(
+            self.jobs, mp_context=get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL)
+        )
+
+    def _keep(self, state: "CalibrationState", progress: "Progress") -> None:
+        """Save what is whole now and then: a process that is killed says nothing."""
+        if progress.files > self.files and time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+            self._leave(state)
+            self.saved_at = time.monotonic()
+        self.files = progress.files
+
+    def _leave(self, state: "CalibrationState") -> str | None:
+        """Save the files that were read to their end, if there are any; return where."""
+        if self.save_state is None or not state.sources:
+            return None
+        state.save(self.save_state + PARTIAL)
+        return self.save_state + PARTIAL
+
+    def _stopped(self, state: "CalibrationState", n_files: int) -> str:
+        """Say what was read when it stopped."""
+        covered = f"{len(state.sources):,} of {n_files:,} files were read to their end, {state.n:,} rows"
+        if self.save_state is None:
+            return f"{covered}; nothing was saved (--save-state FILE saves what was read, for --resume)"
+        left = self._leave(state)
+        return f"{covered}; {f'saved in {left}: go on with --resume' if left else 'there was nothing to save'}"

@@ -1,0 +1,239 @@
+"""evaluate --together, --save-state and --resume, and merge: one evaluation of many files, on one machine or many."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import calibkit as ck
+from calibkit.cli.progress import ProgressLine, line
+from calibkit.cli.together import Together
+from calibkit.shards import Progress
+from tests.test_shards import N, cut, rows
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, part in enumerate(cut(rows(), 3)):
+        np.savez(f"shard-{number}.npz", **part)
+    return tmp_path
+
+
+SHARDS = ("shard-0.npz", "shard-1.npz", "shard-2.npz")
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_files_are_several_models_unless_together(run):
+    several = json.loads(run("evaluate", *SHARDS, "--json").out)
+    assert [one["n"] for one in several["evaluations"]] == [1000] * 3
+    assert {one["settings"]["rows"] for one in several["evaluations"]} == {"in memory"}
+    one = run("evaluate", *SHARDS, "--together", "--json")
+    assert one.code == 0
+    assert json.loads(one.out) == ck.evaluate("shard-*.npz").to_dict()
+    assert one.err == ""
+    assert run("evaluate", "shard-*.npz", "--together", "--json").out == one.out  # where no shell expands it
+
+
+def test_states_of_parts_merge_to_the_state_of_all(run, folder):
+    whole = run("evaluate", *SHARDS, "--save-state", "all.ckst", "--json")
+    for number, names in enumerate((SHARDS[2:], SHARDS[:2])):
+        assert run("evaluate", *names, "--save-state", f"part-{number}.ckst").code == 0
+    merged = run("merge", "part-1.ckst", "part-0.ckst", "-o", "merged.ckst", "--json")
+    assert merged.code == 0
+    assert json.loads(merged.out) == json.loads(whole.out) | {"name": "merged"}
+    assert (folder / "merged.ckst").read_bytes() == (folder / "all.ckst").read_bytes()
+    assert "RMSCE" in run("merge", "part-*.ckst").out
+    assert run("merge", "all.ckst", "--markdown", "--table", "bins.csv").out.startswith("**merged**")
+    assert len((folder / "bins.csv").read_text().splitlines()) == 16
+    assert json.loads(run("merge", "all.ckst", "--json", "--confidence-level", 0).out)["metrics"]["ece"]["low"] is None
+
+
+def test_what_merge_refuses(run, folder):
+    run("evaluate", *SHARDS[:2], "--save-state", "a.ckst")
+    run("evaluate", *SHARDS[1:], "--save-state", "b.ckst")
+    run("evaluate", SHARDS[2], "--save-state", "c.ckst", "--bins", 10)
+    done = run("merge", "a.ckst", "b.ckst", "-o", "out.ckst")
+    assert (done.code, done.out) == (4, "")
+    assert "b.ckst: shard-1.npz (1,000 rows) is given twice" in done.err
+    assert "merge with --allow-duplicates" in done.err
+    done = run("merge", "a.ckst", "c.ckst", "-o", "out.ckst")
+    assert done.code == 4
+    assert "c.ckst: n_bins differs: 10 in the other, 15 in this state" in done.err
+    assert run("merge", "a.ckst", "a.ckst").code == 4
+    assert run("merge", "a.ckst", "-o", "a.ckst").code == 5
+    assert run("merge", "none.ckst").code == 4
+    assert run("merge", "shard-0.npz").code == 4
+    assert run("merge", "a.ckst", "--json", "--markdown").code == 2
+    assert not (folder / "out.ckst").exists()
+    twice = run("merge", "a.ckst", "b.ckst", "--allow-duplicates", "--json")
+    assert json.loads(twice.out)["n"] == 4000
+
+
+@pytest.mark.usefixtures("folder")
+def test_usage(run):
+    for flags, said in (
+        (["--resume"], "--save-state"),
+        (["--jobs", 2], "--together"),
+        (["--together", "--jobs", 0], "at least 1"),
+        (["--together", "--all"], "needs the rows in memory"),
+        (["--together", "--binning", "quantile"], "--binning quantile needs the rows in memory"),
+        (["--max-memory", -1], "max-memory"),
+    ):
+        done = run("evaluate", *SHARDS, *flags)
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+    assert run("evaluate", *SHARDS, "--save-state", "shard-0.npz").code == 5
+    assert run("evaluate", *SHARDS, "--save-state", "none/a.ckst").code == 5
+    assert run("evaluate", *SHARDS, "shard-0.npz", "--together").code == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_above_the_limit_is_read_into_a_state(run):
+    done = json.loads(run("evaluate", *SHARDS, "--max-memory", 0, "--json").out)
+    assert [one["settings"]["rows"] for one in done["evaluations"]] == ["state"] * 3
+    assert [one["name"] for one in done["evaluations"]] == ["shard-0", "shard-1", "shard-2"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_rows(run):
+    np.savez("empty-0.npz", labels=np.zeros(0, int), logits=np.zeros((0, 4)))
+    done = run("evaluate", "empty-0.npz", "--together")
+    assert (done.code, done.out) == (4, "")
+    assert "empty-0: the files hold no rows" in done.err
+
+
+def test_a_bad_file_leaves_what_was_whole_for_later(run, folder):
+    whole = run("evaluate", *SHARDS, "--save-state", "whole.ckst", "--json").out
+    good = (folder / "shard-1.npz").read_bytes()
+    (folder / "shard-1.npz").write_bytes(good[:-40])
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume")
+    assert (done.code, done.out) == (4, "")
+    assert "shard-1.npz" in done.err
+    assert not (folder / "a.ckst").exists()
+    assert ck.CalibrationState.load("a.ckst.partial").n == 1000
+    (folder / "shard-1.npz").write_bytes(good)
+    (folder / "shard-0.npz").write_bytes(b"need not be read again")
+    assert run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json").out == whole
+    assert not (folder / "a.ckst.partial").exists()
+    assert (folder / "a.ckst").read_bytes() == (folder / "whole.ckst").read_bytes()
+    # What is saved whole is gone on from too: there is nothing left to read.
+    (folder / "shard-1.npz").write_bytes(b"nor this")
+    assert run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json").out == whole
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--bins", 10)
+    assert done.code == 4
+    assert "n_bins differs" in done.err
+
+
+def opened_once_it_is_read(name, process):
+    """The writing end of a pipe that the process has opened."""
+    while process.poll() is None:
+        try:
+            return os.open(name, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            time.sleep(0.01)
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("saving", [True, False])
+def test_ctrl_c(run, folder, saving):
+    """The second file is a pipe that never ends: it is being read when Ctrl-C comes."""
+    good = (folder / "shard-1.npz").rename(folder / "kept.npz")
+    os.mkfifo("shard-1.npz")
+    flags = ["--save-state", "a.ckst"] if saving else ["--together"]
+    code = (  # a shell's background job ignores Ctrl-C, and so would its children
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from calibkit.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "evaluate", *SHARDS, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pipe = opened_once_it_is_read("shard-1.npz", process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        os.close(pipe)
+    assert (process.returncode, out) == (130, "")
+    err = err.strip()
+    assert err.startswith("interrupted: 1 of 3 files were read to their end, 1,000 rows; ")
+    assert len(err.splitlines()) == 1
+    assert not (folder / "a.ckst").exists()
+    if not saving:
+        assert "nothing was saved (--save-state FILE" in err
+        return
+    assert "saved in a.ckst.partial: go on with --resume" in err
+    good.replace(folder / "shard-1.npz")
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json")
+    assert json.loads(done.out) == ck.evaluate("shard-*.npz").to_dict()
+
+
+def test_ctrl_c_before_the_first_file(run, folder, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("calibkit.shards.state_of_shard", interrupted)
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst")
+    assert done.code == 130
+    assert "0 of 3 files were read to their end, 0 rows; there was nothing to save" in done.err
+    assert [*folder.glob("a.ckst*")] == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_processes(run):
+    done = run("evaluate", *SHARDS, "--together", "--jobs", 2, "--json")
+    assert done.code == 0
+    assert json.loads(done.out) == ck.evaluate("shard-*.npz").to_dict()
+
+
+def test_what_is_whole_is_saved_now_and_then(folder, monkeypatch):
+    """A process that is killed has no time to."""
+    monkeypatch.setattr("calibkit.cli.together.SECONDS_BETWEEN_SAVES", -1.0)
+    saved = []
+    save = ck.CalibrationState.save
+
+    def noted(state, path):
+        saved.append((path, state.n))
+        save(state, path)
+
+    monkeypatch.setattr(ck.CalibrationState, "save", noted)
+    together = Together(save_state="a.ckst")
+    together.state_of(SHARDS, {}, n_bins=15, threads=1)
+    assert saved == [("a.ckst.partial", 1000), ("a.ckst.partial", 2000), ("a.ckst.partial", N), ("a.ckst", N)]
+    assert not (folder / "a.ckst.partial").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def told(seconds, share=0.5):
+    return Progress(rows=1_234_567, files=1, n_files=2, share=share, seconds=seconds)
+
+
+def test_the_progress_line(monkeypatch):
+    clock = iter([0.0, 0.05, 0.2])
+    monkeypatch.setattr("calibkit.cli.progress.time.monotonic", lambda: next(clock))
+    terminal = Terminal()
+    with ProgressLine(terminal) as shown:
+        for _ in range(3):
+            shown.show(told(4.0))
+    text = "1,234,567 rows, 308,642 a second; 1 of 2 files; 50 %, 0:04 left"
+    assert terminal.getvalue() == f"{text}\r{text}\r{' ' * len(text)}\r"
+
+
+def test_no_progress_line_where_nobody_looks():
+    stream = io.StringIO()
+    with ProgressLine(stream) as shown:
+        shown.show(told(4.0))
+    assert stream.getvalue() == ""
+
+
+def test_long_times_and_a_share_of_nothing():
+    assert line(told(36_000.0, share=0.25)).endswith("25 %, 30:00:00 left")
+    assert line(told(0.0, share=0.0)) == "1,234,567 rows, 0 a second; 1 of 2 files"
