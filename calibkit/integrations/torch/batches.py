@@ -1,7 +1,7 @@
 """One batch of tensors: what they mean, and whether they fit each other. Annex: integrations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -22,26 +22,25 @@ _SETS: Mapping[Kind, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Tensors of n rows, as they were given; which of them are there says what the forecast is."""
+    """Tensors of n rows, as they were given; which of them are there says what the forecast is.
 
-    labels: Tensor | None = None
-    logits: Tensor | None = None
-    probs: Tensor | None = None
-    predicted: Tensor | None = None
-    confidence: Tensor | None = None
-    correct: Tensor | None = None
-    weights: Tensor | None = None
-    ids: Tensor | None = None
+    Parameters
+    ----------
+    tensors
+        By their roles: labels, logits, probs, predicted, confidence, correct, weights, ids. None is as good as absent.
 
-    @property
-    def given(self) -> dict[str, Tensor]:
-        """The tensors that are there, by name."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+    Examples
+    --------
+    >>> batch = Batch(labels=torch.tensor([0, 1]), probs=torch.tensor([[0.75, 0.25], [0.5, 0.5]]), weights=None)
+    >>> batch.kind, batch.n_classes, len(batch)
+    ('probs', 2, 2)
+    """
 
-    @property
+    def __init__(self, **tensors: Tensor | None) -> None:
+        self.given = {role: tensor for role, tensor in tensors.items() if tensor is not None}
+
+    @cached_property
     def kind(self) -> Kind:
         """What the forecast is."""
         roles = frozenset(self.given) - {"weights", "ids"}

@@ -31,11 +31,11 @@ class Faults:
         self.values = torch.zeros(len(_KINDS), dtype=torch.float64, device=device)
         self._places: dict[tuple[str, ...], Tensor] = {}
 
-    def note(self, found: Found, start: int) -> Tensor:
-        """Count the rows (n,) with each fault, their values beside them; return the rows without any."""
+    def note(self, found: Found, start: int) -> None:
+        """Count the rows (n,) with each fault, their values beside them; the first is number `start`."""
+        if not found or len(next(iter(found.values()))[0]) == 0:
+            return
         bad = torch.stack([rows for rows, _ in found.values()])  # (kinds, n)
-        if bad.shape[1] == 0:
-            return bad.any(dim=0)
         value = torch.stack([values.to(torch.float64) for _, values in found.values()])
         first = bad.to(torch.int8).argmax(dim=1)
         count, places = bad.sum(dim=1), self._places_of(tuple(found))
@@ -43,7 +43,6 @@ class Faults:
         self.rows[places] = torch.where(fresh, first + start, self.rows[places])
         self.values[places] = torch.where(fresh, value.gather(1, first[:, None]).squeeze(1), self.values[places])
         self.counts[places] += count
-        return ~bad.any(dim=0)
 
     def _places_of(self, kinds: tuple[str, ...]) -> Tensor:
         """Where kinds of faults are counted, brought to the device once."""

@@ -59,11 +59,11 @@ def score_on_host(
     (tensor([0.7500, 0.0000], dtype=torch.float64), tensor([ True, False]))
     """
     ignored, weightless, kept = None, None, torch.ones(len(batch), dtype=torch.bool)
-    if batch.weights is not None:
-        weightless = batch.weights.cpu() == 0
+    if "weights" in batch.given:
+        weightless = batch.given["weights"].cpu() == 0
         kept = ~weightless
-    if batch.labels is not None and ignore_index is not None:
-        ignored = kept & (batch.labels.cpu() == ignore_index)
+    if "labels" in batch.given and ignore_index is not None:
+        ignored = kept & (batch.given["labels"].cpu() == ignore_index)
         kept = kept & ~ignored
     there = Batch(**{role: tensor[kept.to(tensor.device)] for role, tensor in batch.given.items()})
     parts = [_vectors(part, as_predictions(part, n_classes=n_classes, name=name)) for part in pieces(there)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from calibkit.errors import InputFormatError
-from calibkit.integrations.torch.scoring import ScoredBatch
+from calibkit.integrations.torch.scoring import ScoredBatch, joined
 from calibkit.integrations.torch.share import Held, Share
 from calibkit.state import CalibrationState
 from calibkit.state.file import state_bytes, state_from_bytes
@@ -23,7 +23,8 @@ def saved_share(share: Share) -> dict[str, Tensor]:
     saved = {"state": torch.frombuffer(bytearray(content), dtype=torch.uint8), "n_given": torch.tensor(share.n_given)}
     if share.held:
         saved["ids"] = torch.cat([held.ids.cpu() for held in share.held])
-        saved |= {_ROWS + name: _joined([vectors[name] for vectors in _all(share)]) for name in _all(share)[0]}
+        rows = joined([held.rows for held in share.held], torch.device("cpu"))
+        saved |= {_ROWS + name: vector for name, vector in rows.vectors().items()}
     return saved
 
 
@@ -40,15 +41,3 @@ def load_share(share: Share, saved: Mapping[str, Tensor]) -> None:
     if "ids" in saved:
         vectors = {name.removeprefix(_ROWS): one for name, one in saved.items() if name.startswith(_ROWS)}
         share.held = [Held(ids=saved["ids"], rows=ScoredBatch.of_vectors(vectors))]
-
-
-def _all(share: Share) -> list[dict[str, Tensor]]:
-    """The vectors of all batches that are held."""
-    return [held.rows.vectors() for held in share.held]
-
-
-def _joined(vectors: list[Tensor]) -> Tensor:
-    """Vectors of several batches as one, on the host; what is said of a whole batch is said of all."""
-    if vectors[0].ndim == 0:
-        return torch.stack([one.cpu() for one in vectors]).all()
-    return torch.cat([one.cpu() for one in vectors])

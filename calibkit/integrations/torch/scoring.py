@@ -1,6 +1,6 @@
 """The scores of a batch's rows, where its forecast is, without waiting for the device. Annex: integrations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -84,6 +84,17 @@ class ScoredBatch:
         return self.of_vectors({name: one if one.ndim == 0 else one[rows] for name, one in self.vectors().items()})
 
 
+def joined(parts: Sequence[ScoredBatch], device: torch.device) -> ScoredBatch:
+    """Several batches of one form as one, on a device; what is said of all rows of a batch is said of all."""
+    if len(parts) == 1 and parts[0].kept.device == device:
+        return parts[0]
+    found: dict[str, Tensor] = {}
+    for name, first in parts[0].vectors().items():
+        tensors = [part.vectors()[name].to(device) for part in parts]
+        found[name] = torch.cat(tensors) if first.ndim else torch.stack(tensors).all()
+    return ScoredBatch.of_vectors(found)
+
+
 def score_batch(
     batch: Batch, faults: Faults, *, start: int = 0, n_classes: int | None = None, ignore_index: int | None = None
 ) -> ScoredBatch:
@@ -109,8 +120,9 @@ class _Reading:
         self.batch, self.faults, self.start = batch, faults, start
         self.n_classes = n_classes if batch.n_classes is None else batch.n_classes
         self.device = batch.forecast.device
+        self.found: dict[str, tuple[Tensor, Tensor]] = {}
         self.kept = torch.ones(len(batch), dtype=torch.bool, device=self.device)
-        self.labels, self.weights = self._placed(batch.labels), self._placed(batch.weights)
+        self.labels, self.weights = self._placed("labels"), self._placed("weights")
         self.ignored: Tensor | None = None
         self.weightless: Tensor | None = None
         if self.weights is not None:
@@ -125,14 +137,17 @@ class _Reading:
                 self.ignored = self.kept & (self.labels == ignore_index)
                 self.kept = self.kept & (self.labels != ignore_index)
 
-    def _placed(self, tensor: Tensor | None) -> Tensor | None:
+    def _placed(self, role: str) -> Tensor | None:
         """A tensor beside the forecast."""
+        tensor = self.batch.given.get(role)
         return None if tensor is None else tensor.to(self.device, non_blocking=True)
 
     def _refuse(self, found: Found) -> None:
-        """Count the faults of rows that count; these rows then count no more."""
+        """Rows that count and have a fault count no more; faults are counted when all are known."""
         here = {kind: (bad & self.kept, values) for kind, (bad, values) in found.items()}
-        self.kept = self.kept & self.faults.note(here, self.start)
+        for bad, _ in here.values():
+            self.kept = self.kept & ~bad
+        self.found |= here
 
     def _codes(self, codes: Tensor, kind: str) -> Tensor:
         """Class numbers; 0 where there is none, for an index out of range would end the device's context."""
@@ -149,7 +164,7 @@ class _Reading:
         assert self.labels is not None
         self.labels = self._codes(self.labels, "label")
         if kind == "top1":
-            predicted = self._placed(self.batch.predicted)
+            predicted = self._placed("predicted")
             assert predicted is not None
             return self._confidence(self._codes(predicted.to(torch.int64), "predicted") == self.labels)
         if values.ndim == 1:
@@ -158,6 +173,7 @@ class _Reading:
 
     def _finished(self, scores: TensorScores, **found: Tensor | None) -> ScoredBatch:
         """The scores, with what the pass saw."""
+        self.faults.note(self.found, self.start)
         return ScoredBatch(
             scores=scores,
             kept=self.kept,
@@ -170,7 +186,7 @@ class _Reading:
 
     def _correct(self) -> Tensor:
         """Correctness as booleans."""
-        correct = self._placed(self.batch.correct)
+        correct = self._placed("correct")
         assert correct is not None
         if correct.dtype != torch.bool:
             self._refuse({"correct": ((correct != 0) & (correct != 1), correct)})

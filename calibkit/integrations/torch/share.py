@@ -59,11 +59,11 @@ class Share:
 
     def take(self, batch: Batch) -> None:
         """Add a batch; without ids it leaves nothing but sums."""
-        if (batch.ids is None) == bool(self.held) and self.n_given:
+        if ("ids" in batch.given) != bool(self.held) and self.n_given:
             raise DataError("some batches came with ids and some without; give them in all or in none.")
         settings = self._settings_with(batch)
-        if batch.ids is not None:
-            self.held.append(Held(ids=batch.ids, rows=self._scored(batch)))
+        if "ids" in batch.given:
+            self.held.append(Held(ids=batch.given["ids"], rows=self._scored(batch)))
         elif is_read_on_host(batch):
             self._take_on_host(batch)
         else:
@@ -73,7 +73,7 @@ class Share:
 
     def _settings_with(self, batch: Batch) -> StateSettings:
         """The settings that all batches have had, and this one; they are looked at again where the form changes."""
-        form = (batch.kind, batch.forecast.shape[1:], batch.weights is None)
+        form = (batch.kind, batch.forecast.shape[1:], "weights" in batch.given)
         if form == self._form:
             return self.settings
         settings = self.settings.of(

@@ -1,32 +1,21 @@
 """A tally whose integers stay on a device, in the layout of ``calibkit.tally.Tally``. Annex: integrations."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from calibkit.integrations.torch.exact import TensorSums
 from calibkit.integrations.torch.scores import log_scores_by_host
-from calibkit.integrations.torch.scoring import ScoredBatch
+from calibkit.integrations.torch.scoring import ScoredBatch, joined
 from calibkit.tally import Facts, Tally, fine_ends
 from calibkit.tally.moments import SCALE, UNWEIGHTED, WEIGHTED, WEIGHTS
 
-# Rows whose integers are made at a time, and after which logarithms that wait for the host are taken there.
-_CHUNK = 1 << 18
+# Rows that wait before they are counted, and whose integers are made at a time.
+_MANY, _CHUNK = 1 << 16, 1 << 18
 
 # Counts that notes tell, in the order in which they stand on the device: those of `Facts`, and those of the intake.
 _FACTS = ("n", "n_correct", "n_ties", "n_zero", "n_snapped")
 _COUNTS = (*_FACTS, "rows", "ignored", "weightless", "moved")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Waiting:
-    """Rows whose log score is still to be taken, by the host."""
-
-    log_of: Tensor
-    kept: Tensor
-    weights: Tensor | None
 
 
 class TensorTally:
@@ -43,8 +32,9 @@ class TensorTally:
 
     Notes
     -----
-    The logarithm of a stored probability is taken by the host, so that it has NumPy's bits: rows wait for it, 9 bytes
-    each, until there are 2^18 or a result is asked for. Of logits the device takes it at once.
+    Rows wait, as vectors of about 70 bytes each, until there are 2^16 of them or a result is asked for: to count a few
+    costs as much as to count many. The logarithm of a stored probability is then taken by the host, so that it has
+    NumPy's bits; of logits the device takes it, and nothing waits for the device.
     """
 
     def __init__(self, like: Tally, *, view: str, device: torch.device) -> None:
@@ -59,15 +49,24 @@ class TensorTally:
         self._starts = torch.from_numpy(fine_ends()[0]).to(device)
         self._inner = torch.from_numpy(like.cells.edges[1:-1].copy()).to(device)
         self._nothing = torch.zeros((), dtype=torch.int64, device=device)
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[ScoredBatch] = []
 
     def _zeros(self, size: int) -> Tensor:
         return torch.zeros(size, dtype=torch.int64, device=self.device)
 
     def take(self, rows: ScoredBatch) -> None:
-        """Add the rows that count; nothing waits for the device, unless many rows wait for their logarithms."""
-        for start in range(0, len(rows.kept), _CHUNK):
-            self._take(rows[start : start + _CHUNK])
+        """Add the rows that count, now or when there are more."""
+        self._waiting.append(rows)
+        if sum(len(one.kept) for one in self._waiting) >= _MANY:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count the rows that wait."""
+        rows, self._waiting = self._waiting, []
+        if rows:
+            together = joined(rows, self.device)
+            for start in range(0, len(together.kept), _CHUNK):
+                self._take(together[start : start + _CHUNK])
 
     def _take(self, rows: ScoredBatch) -> None:
         scores, kept = rows.scores, rows.kept
@@ -111,29 +110,11 @@ class TensorTally:
         scores = rows.scores
         if scores.brier is not None:
             self.sums["brier"].add(torch.stack(_powers(torch.where(rows.kept, scores.brier, 0.0), weights)))
-        if scores.log_score is not None:
-            self._take_log_scores(scores.log_score, rows.kept, weights)
-        elif scores.log_of is not None:
-            self._waiting.append(_Waiting(log_of=scores.log_of, kept=rows.kept, weights=weights))
-            if sum(len(one.kept) for one in self._waiting) >= _CHUNK:
-                self.settle()
-
-    def settle(self) -> None:
-        """Take the logarithms that wait for the host, which waits for the device."""
-        if not self._waiting:
-            return
-        weights = [one.weights for one in self._waiting if one.weights is not None]
-        self._take_log_scores(
-            log_scores_by_host(torch.cat([one.log_of for one in self._waiting])),
-            torch.cat([one.kept for one in self._waiting]),
-            torch.cat(weights) if weights else None,
-        )
-        self._waiting.clear()
-
-    def _take_log_scores(self, log_score: Tensor, kept: Tensor, weights: Tensor | None) -> None:
-        found = torch.where(kept, log_score, 0.0)
-        self.sums["log_score"].add(torch.stack(_powers(found, weights)))
-        self.counts[_COUNTS.index("n_zero")] += torch.isposinf(found).sum()
+        log_score = scores.log_score if scores.log_of is None else log_scores_by_host(scores.log_of)
+        if log_score is not None:
+            found = torch.where(rows.kept, log_score, 0.0)
+            self.sums["log_score"].add(torch.stack(_powers(found, weights)))
+            self.counts[_COUNTS.index("n_zero")] += torch.isposinf(found).sum()
 
     def _take_facts(self, rows: ScoredBatch) -> None:
         """What notes tell."""
