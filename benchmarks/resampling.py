@@ -1,8 +1,9 @@
 """Chance levels of what has no closed form, next to scipy.stats.bootstrap over the same statistic, per draw.
 
-Run it with ``python -m benchmarks.resampling``; it prints a Markdown table. ``--accuracy`` asks instead how near the
-chance levels, which are drawn in cells, are to those of all forecasts: calibrated outcomes are drawn for each row, and
-the statistic is computed of all of them.
+Run it with ``python -m benchmarks.resampling``; it prints two Markdown tables, the second of the interval of AURC,
+which has a closed form, next to one of 1,000 resamples. ``--accuracy`` asks instead how near the chance levels, which
+are drawn in cells, are to those of all forecasts: calibrated outcomes are drawn for each row, and the statistic is
+computed of all of them.
 """
 
 import argparse
@@ -15,11 +16,15 @@ from functools import partial
 import numpy as np
 from scipy.stats import bootstrap
 
+from calibkit.binned.sweep import sweep_by_chance, sweep_error
 from calibkit.bracket import Chance
 from calibkit.corp import consistency_band
 from calibkit.decomposition import miscalibration_by_chance, miscalibration_of
+from calibkit.intervals import mean_interval
 from calibkit.isotonic import isotonic_rates
 from calibkit.pairs import Pairs, pool_ties
+from calibkit.pseudo_values import aurc_rows
+from calibkit.selective import aurc
 from calibkit.smooth_calibration import smooth_error, smooth_error_by_chance
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -65,6 +70,11 @@ CASES = (
         title="CORP curve and band",
         value=corp_at_the_median,
         chance=lambda pairs: consistency_band(pool_ties(pairs), level=0.95, n_draws=DRAWS, rng=generator()),
+    ),
+    Case(
+        title="sweep ECE",
+        value=sweep_error,
+        chance=lambda pairs: sweep_by_chance(pairs, n_draws=DRAWS, rng=generator()),
     ),
     Case(
         title="smooth ECE",
@@ -142,6 +152,26 @@ def main() -> None:
     if options.accuracy:
         accuracy(options.rows, options.row_draws)
         return
+    chance_levels()
+    print()
+    interval_of_aurc()
+
+
+def interval_of_aurc() -> None:
+    """Print what an interval of AURC costs: from pseudo-values, and from as many resamples as a percentile needs."""
+    case = Case(title="AURC", value=aurc, chance=lambda pairs: mean_interval(aurc_rows(pairs), level=0.95))
+    print(f"| statistic | rows | value | calibkit, its interval | bootstrap of {DRAWS:,} resamples | ratio |")
+    print("| :--- | ---: | ---: | ---: | ---: | ---: |")
+    for n in SIZES:
+        pairs = sample(n, generator())
+        value, ours = seconds(partial(case.value, pairs)), seconds(partial(case.chance, pairs))
+        theirs = DRAWS * seconds(partial(resample, case, pairs)) / (RESAMPLES[n] + 1)
+        cells = (f"{value * 1e3:.1f} ms", f"{ours * 1e3:.1f} ms", f"{theirs:.1f} s", f"{theirs / ours:,.0f}")
+        print(f"| {case.title} | {n:,} | " + " | ".join(cells) + " |", flush=True)
+
+
+def chance_levels() -> None:
+    """Print what a draw of a chance level costs, and a resample of the same statistic."""
     print("| " + " | ".join(COLUMNS) + " |")
     print("| :--- | ---: | ---: | ---: | ---: | ---: |")
     for case in CASES:

@@ -1,12 +1,13 @@
 """How fast one evaluation is against one reading of the same array: ``python -m benchmarks.throughput``.
 
 Prints Markdown tables: evaluations of logits against ``torch.max(dim=1)``, which reads them once with as many threads;
-the same for each type in which values come, with the peak memory; and the temperatures that ``compare`` cross-fits
-against one evaluation. All contenders of a table run in one process, in turn, after one warm-up; times are medians.
+the same for each type in which values come, with the peak memory; what every interval adds; and the temperatures that
+``compare`` cross-fits against one evaluation. All contenders of a table run in one process, in turn, after one warm-up; times are medians.
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def temperatures(case: Case, n_runs: int) -> str:
     return line(str(case), *(f"{value:.3f} s" for value in seconds.values()), f"{ratio:.1f}")
 
 
+def intervals(case: Case, n_runs: int) -> str:
+    """The line of one shape: what every interval adds, in time and in CPU time."""
+    predictions = ck.Predictions.from_logits(*case.arrays())
+    works: Mapping[str, Work] = {
+        "without": lambda: ck.evaluate(predictions, confidence_level=None),
+        "with": lambda: ck.evaluate(predictions),
+    }
+    wall, busy = median_seconds(works, n_runs), median_seconds(works, n_runs, clock=time.process_time)
+    ratios = (f"{seconds['with'] / seconds['without']:.2f}" for seconds in (wall, busy))
+    return line(str(case), *(f"{value:.4f} s" for value in wall.values()), *ratios)
+
+
 def main() -> None:
     """Time every shape and print the tables."""
     import torch
@@ -133,6 +146,9 @@ def main() -> None:
     for case in cases(INPUT_SHAPES):
         for text in types(case, max(2, options.runs // 3)):
             print(text, flush=True)
+    print("\n" + head("float32 logits", "no interval", "every interval", "ratio", "ratio of CPU time"))
+    for case in cases(SHAPES):
+        print(intervals(case, options.runs), flush=True)
     print("\n" + head("float32 logits", "evaluate", "temperatures of 5 folds", "folds / evaluate"))
     for case in cases(SCALED_SHAPES):
         print(temperatures(case, options.runs), flush=True)

@@ -3,11 +3,13 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from calibkit._checks import check_choice
 from calibkit._checks.options import MAX_BINS
 from calibkit._numerics import Floats, Integers
+from calibkit.bracket import Chance
+from calibkit.consistency import calibrated_outcomes, chance_from, merge_neighbours
 from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
 
 SweepNorm = Literal["l1", "l2"]
@@ -15,14 +17,59 @@ SweepNorm = Literal["l1", "l2"]
 
 def sweep_error(pairs: Pairs, norm: SweepNorm = "l1") -> float:
     """Calibration error over the last bins before the first that are not monotone."""
+    return _error(pool_ties(pairs), norm) if len(pairs) else float("nan")
+
+
+def sweep_by_chance(pairs: Pairs, norm: SweepNorm = "l1", *, n_draws: int = 1000, rng: np.random.Generator) -> Chance:
+    """What a calibrated model with these forecasts would show of it; many forecasts are drawn in cells of neighbours.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> forecast = rng.random(500)
+    >>> null = sweep_by_chance(read_pairs(rng.integers(0, 2, 500), forecast), rng=rng)
+    >>> 0.01 < null.mean < 0.06, null.p_value < 0.01
+    (True, True)
+    """
     if len(pairs) == 0:
-        return float("nan")
+        return chance_from(np.nan, np.empty(0))
     tied = pool_ties(pairs)
-    weight, confidence, happened = _sums(tied, _last_monotone(tied))
-    gaps = np.abs(confidence - happened)
+    cells = merge_neighbours(tied)
+    draws = calibrated_outcomes(cells, n_draws=n_draws, rng=rng)
+    null = np.concatenate([_drawn_errors(cells, happened, norm) for happened in draws])
+    return chance_from(_error(tied, norm), null)
+
+
+def _error(tied: TiedPairs, norm: SweepNorm) -> float:
+    return float(_norm_of(*_sums(tied, _last_monotone(tied)), norm))
+
+
+def _norm_of(weight: Floats, confidence: Floats, happened: Floats, norm: SweepNorm) -> Floats:
+    """Error over bins, of one outcome of each, or of many, (draws, b)."""
+    gaps, total = np.abs(confidence - happened), weight.sum()
     if norm == "l1":
-        return float(gaps.sum() / weight.sum())
-    return float(np.sqrt((gaps**2 / weight).sum() / weight.sum()))
+        return np.asarray(gaps.sum(axis=-1) / total)
+    return np.asarray(np.sqrt((gaps**2 / weight).sum(axis=-1) / total))
+
+
+def _drawn_errors(cells: TiedPairs, happened: Floats, norm: SweepNorm) -> Floats:
+    """The error of each draw, (draws,), from what happened in each cell; where bins end is the same for all."""
+    reached, below = np.cumsum(cells.weight), np.cumsum(happened, axis=1)
+    rising = _rise(happened / cells.weight)
+    errors = np.where(rising, _norm_of(cells.weight, cells.weight * cells.forecast, happened, norm), np.nan)
+    left, ends = np.flatnonzero(~rising), np.array([len(reached)])
+    for n_bins in range(2, MAX_BINS + 2):
+        further = _ends(reached, n_bins)
+        weight, _, _ = _sums(cells, further)
+        drawn = np.diff(below[left][:, further - 1], axis=1, prepend=0.0)
+        ended = ~_rise(drawn / weight) if n_bins <= MAX_BINS else np.ones(len(left), dtype=bool)
+        weight, confidence, _ = _sums(cells, ends)
+        last = np.diff(below[left[ended]][:, ends - 1], axis=1, prepend=0.0)
+        errors[left[ended]] = _norm_of(weight, confidence, last, norm)
+        left, ends = left[~ended], further
+        if len(left) == 0:
+            break
+    return errors
 
 
 def sweep_calibration_error(
@@ -93,15 +140,13 @@ def _last_monotone(tied: TiedPairs) -> Integers:
     """Where the bins end: at which distinct forecasts, counted from 1."""
     reached = np.cumsum(tied.weight)
     rates = tied.happened / tied.weight
-    if _rises(rates):
+    if _rise(rates):
         return np.arange(1, len(rates) + 1)
     ends = np.array([len(reached)])
     for n_bins in range(2, MAX_BINS + 1):
-        # Multiplied before it is divided: exact for integer weights, which are ranks then.
-        found = np.searchsorted(reached, np.arange(1, n_bins + 1) * reached[-1] / n_bins)
-        further = np.unique(np.minimum(found, len(reached) - 1)) + 1
+        further = _ends(reached, n_bins)
         weight, _, happened = _sums(tied, further)
-        if not _rises(happened / weight):
+        if not _rise(happened / weight):
             break
         ends = further
     return ends
@@ -115,5 +160,13 @@ def _sums(tied: TiedPairs, ends: Integers) -> tuple[Floats, Floats, Floats]:
     return weight, confidence, happened
 
 
-def _rises(rates: Floats) -> bool:
-    return bool((np.diff(rates) >= 0).all())
+def _ends(reached: Floats, n_bins: int) -> Integers:
+    """Where so many quantile bins end, at which distinct forecasts, counted from 1; ties are not split."""
+    # Multiplied before it is divided: exact for integer weights, which are ranks then.
+    found = np.searchsorted(reached, np.arange(1, n_bins + 1) * reached[-1] / n_bins)
+    return np.asarray(np.unique(np.minimum(found, len(reached) - 1)) + 1)
+
+
+def _rise(rates: Floats) -> NDArray[np.bool_]:
+    """Whether rates do not fall, (...), from (..., b)."""
+    return np.asarray((np.diff(rates) >= 0).all(axis=-1))

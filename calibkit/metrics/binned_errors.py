@@ -11,7 +11,7 @@ from calibkit.binned import (
 from calibkit.binned.by_class import classwise_error, conditional_chance, conditional_error, mean_of_classes
 from calibkit.binned.debiased import debiased_rmsce
 from calibkit.binned.directions import over_confidence, under_confidence
-from calibkit.binned.sweep import sweep_error
+from calibkit.binned.sweep import sweep_by_chance, sweep_error
 from calibkit.metrics.metric import Metric
 
 BINNED = (
@@ -59,6 +59,7 @@ BINNED = (
         function=sweep_calibration_error,
         kind="binned",
         kernel=sweep_error,
+        chance_kernel=sweep_by_chance,
         orientation="smaller is better",
         bounds=(0.0, 1.0),
         meaning="ECE over as many quantile bins as keep accuracy rising with confidence.",

@@ -1,10 +1,14 @@
 """The sweep against a loop over quantile bins, where it ends, and what ties and weights do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import calibkit as ck
-from calibkit.binned.sweep import _last_monotone
+from calibkit.binned.sweep import _drawn_errors, _error, _last_monotone, sweep_by_chance, sweep_error
+from calibkit.by_chance import chance_of
+from calibkit.consistency import calibrated_outcomes
 from calibkit.errors import OptionError
 from calibkit.pairs import pool_ties, read_pairs
 
@@ -66,6 +70,26 @@ def test_weights_of_very_different_size_end():
     rng = np.random.default_rng(0)
     probs, labels = rng.random(50), rng.integers(0, 2, 50)
     assert 0 <= ck.sweep_calibration_error(labels, probs, weights=10.0 ** rng.integers(-12, 12, 50)) <= 1
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize(("n", "decimals"), [(5, 3), (400, 2), (3_000, 8)])
+def test_draws_at_once_are_the_sweeps_of_each(norm, n, decimals):
+    rng = np.random.default_rng(n)
+    tied = pool_ties(read_pairs(rng.integers(0, 2, n), rng.random(n).round(decimals)))
+    happened = next(calibrated_outcomes(tied, n_draws=20, rng=rng))
+    one_by_one = [_error(replace(tied, happened=drawn), norm) for drawn in happened]
+    np.testing.assert_allclose(_drawn_errors(tied, happened, norm), one_by_one, rtol=0, atol=1e-15)
+
+
+def test_chance_is_that_of_outcomes_drawn_row_by_row():
+    rng = np.random.default_rng(4)
+    forecast = rng.beta(5, 0.6, 9_000)  # more than twice as many as there are cells
+    pairs = read_pairs((rng.random(9_000) < forecast).astype(int), forecast)
+    in_cells, by_row = sweep_by_chance(pairs, rng=rng), chance_of(sweep_error, pairs, rng=rng, n_draws=500)
+    assert in_cells.mean == pytest.approx(by_row.mean, rel=0.05)
+    assert in_cells.p95 == pytest.approx(by_row.p95, rel=0.08)
+    assert np.isnan(sweep_by_chance(read_pairs([], []), rng=rng).mean)
 
 
 def test_no_rows_and_options():
