@@ -12,10 +12,10 @@ from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
 from calibkit.bracket import Chance, chance, chance_of_pairs
 from calibkit.calibration_error import NORMS, Norm, calibration_error
-from calibkit.consistency import calibrated_outcomes, chance_from
 from calibkit.errors import OptionError, ShapeError
 from calibkit.pairs import Pairs, TiedPairs, read_pairs
 from calibkit.predictions import Predictions
+from calibkit.resampling import calibrated_outcomes, calibrated_rows, chance_from
 from calibkit.views import View, score_and_bin
 
 
@@ -194,5 +194,5 @@ def chance_of(
     """
     if len(pairs) == 0:
         return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    draws = (replace(pairs, outcome=rng.random(len(pairs)) < pairs.forecast) for _ in range(n_draws))
+    draws = calibrated_rows(pairs, n_draws=n_draws, rng=rng)
     return chance_from(kernel(pairs), np.array([kernel(drawn) for drawn in draws]))

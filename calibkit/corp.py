@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 
 from calibkit._checks import check_choice, check_int, check_level, check_rng
 from calibkit._numerics import Floats, Integers
-from calibkit.consistency import calibrated_outcomes, merge_neighbours
 from calibkit.errors import OptionError
 from calibkit.honest_band import CalibrationBand, band_of_pairs
 from calibkit.isotonic import isotonic_blocks, isotonic_rates
 from calibkit.pairs import Pairs, PairView, TiedPairs, pairs_of, pool_ties, read_pairs
 from calibkit.predictions import Predictions
+from calibkit.resampling import calibrated_outcomes, merge_neighbours
 from calibkit.scores import score_rows
 from calibkit.views import View, resolve_view
 

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
 from calibkit.bracket import Chance
-from calibkit.consistency import calibrated_outcomes, chance_from, merge_neighbours, p_value_of
 from calibkit.isotonic import isotonic_rates
 from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
+from calibkit.resampling import calibrated_outcomes, chance_from, merge_neighbours, p_value_of
 
 Score = Literal["brier", "log"]
 

@@ -9,8 +9,8 @@ from calibkit._checks import check_choice
 from calibkit._checks.options import MAX_BINS
 from calibkit._numerics import Floats, Integers
 from calibkit.bracket import Chance
-from calibkit.consistency import calibrated_outcomes, chance_from, merge_neighbours
 from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
+from calibkit.resampling import calibrated_outcomes, chance_from, merge_neighbours
 
 SweepNorm = Literal["l1", "l2"]
 

@@ -8,9 +8,9 @@ import pytest
 import calibkit as ck
 from calibkit.binned.sweep import _drawn_errors, _error, _last_monotone, sweep_by_chance, sweep_error
 from calibkit.by_chance import chance_of
-from calibkit.consistency import calibrated_outcomes
 from calibkit.errors import OptionError
 from calibkit.pairs import pool_ties, read_pairs
+from calibkit.resampling import calibrated_outcomes
 
 
 def loop(labels, probs, *, norm="l1", weights=None):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibkit.consistency import calibrated_outcomes, chance_from, merge_neighbours
 from calibkit.pairs import Pairs, TiedPairs, pool_ties
+from calibkit.resampling import calibrated_outcomes, chance_from, merge_neighbours
 
 
 def tied(forecast, weight, weight_squared=None):

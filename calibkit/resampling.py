@@ -1,12 +1,13 @@
-"""What a calibrated model with the same forecasts would show: consistency resampling without bins. Floor 2."""
+"""The room for what is drawn: outcomes of calibrated models, by forecast, by cell or by row; chance levels. Floor 2."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from calibkit._numerics import Floats, Integers
 from calibkit.bracket import Chance
-from calibkit.pairs import TiedPairs
+from calibkit.pairs import Pairs, TiedPairs
 
 CELLS = 2048
 # Floats in memory at once, and draws.
@@ -77,6 +78,19 @@ def calibrated_outcomes(tied: TiedPairs, *, n_draws: int, rng: np.random.Generat
             yield np.where(rng.random((draws, len(rows))) < tied.forecast, tied.weight, 0.0)
         else:
             yield _binomial(tied, whole, larger, draws, rng)
+
+
+def calibrated_rows(pairs: Pairs, *, n_draws: int, rng: np.random.Generator) -> Iterator[Pairs]:
+    """The same rows with outcomes drawn for each: for statistics that see more than sums at each forecast.
+
+    Examples
+    --------
+    >>> from calibkit.pairs import read_pairs
+    >>> drawn = calibrated_rows(read_pairs([0, 1], [0.0, 1.0]), n_draws=3, rng=np.random.default_rng(0))
+    >>> [pairs.outcome.tolist() for pairs in drawn]
+    [[False, True], [False, True], [False, True]]
+    """
+    return (replace(pairs, outcome=rng.random(len(pairs)) < pairs.forecast) for _ in range(n_draws))
 
 
 def _binomial(tied: TiedPairs, whole: Floats, larger: Floats, draws: int, rng: np.random.Generator) -> Floats:
