@@ -2,7 +2,8 @@
 
 Prints Markdown tables: evaluations of logits against ``torch.max(dim=1)``, which reads them once with as many threads;
 the same for each type in which values come, with the peak memory; what every interval adds; and the temperatures that
-``compare`` cross-fits against one evaluation. All contenders of a table run in one process, in turn, after one warm-up; times are medians.
+``compare`` cross-fits against one evaluation. All contenders of a table run in one process, in turn, after one warm-up;
+times are medians.
 """
 
 import argparse

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from calibkit.comparison import Comparison, compare
     from calibkit.corp import ConsistencyBand, CorpCurve, corp_curve
+    from calibkit.crossed import RecipeEstimate
     from calibkit.decomposition import Decomposition, decompose
     from calibkit.errors import (
         CalibkitError,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     )
     from calibkit.predictions import Predictions
     from calibkit.recalibration import Temperature, cross_fit_temperature, fit_temperature
+    from calibkit.recipes import RecipeComparison, compare_recipes
     from calibkit.results import Difference, Estimate
     from calibkit.selective import (
         area_under_generalized_risk_coverage,
@@ -125,6 +127,8 @@ _ROOM_OF = {
     "PlattScaling": "calibrators",
     "Predictions": "predictions",
     "Progress": "shards",
+    "RecipeComparison": "recipes",
+    "RecipeEstimate": "crossed",
     "ReliabilityCurve": "calibration_error",
     "ShapeError": "errors",
     "TESTS": "metrics",
@@ -143,6 +147,7 @@ _ROOM_OF = {
     "class_conditional_calibration_error": "binned",
     "classwise_calibration_error": "binned",
     "compare": "comparison",
+    "compare_recipes": "recipes",
     "comparison_figure": "plots",
     "confidence_auroc": "selective",
     "corp_curve": "corp",
@@ -201,6 +206,9 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "compare",
     "Comparison",
     "Difference",
+    "compare_recipes",
+    "RecipeComparison",
+    "RecipeEstimate",
     # how many rows
     "plan",
     "Plan",

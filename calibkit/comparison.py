@@ -232,15 +232,15 @@ def compare(
     )
     _checks.check_choice(pairs, ("reference", "all"), option="pairs")
     margin = _checks.check_margin(margin)
-    _check_models(models, "models")
+    check_models(models, "models")
     reference = _reference(models, reference)
     named = {name: model.with_name(name) for name, model in models.items()}
     aligned, notes = align(named, reference) if paired else align_classes(named, reference)
-    _check_one_view(aligned, settings)
+    check_one_view(aligned, settings)
     if calibrate_on is None:
         scaling = cross_fitted(aligned, settings)
     else:
-        _check_models(calibrate_on, "calibrate_on")
+        check_models(calibrate_on, "calibrate_on")
         scaling = fitted_on(calibrate_on, aligned, settings)
     asked = _Asked(
         pairs=tuple(pairs_among(list(models), reference, every=pairs == "all")),
@@ -285,7 +285,7 @@ def _judged(models: Mapping[str, Predictions], asked: _Asked, scaling: Scaling, 
     )
 
 
-def _check_models(models: object, option: str) -> None:
+def check_models(models: object, option: str) -> None:
     """Raise unless it is Predictions by name."""
     if not isinstance(models, Mapping) or not all(isinstance(name, str) for name in models):
         raise InputFormatError(f"{option}: expected {{name: predictions}}, got {type(models).__name__}.")
@@ -301,7 +301,8 @@ def _reference(models: Mapping[str, Predictions], reference: str | None) -> str:
     )
 
 
-def _check_one_view(models: Mapping[str, Predictions], settings: Settings) -> None:
+def check_one_view(models: Mapping[str, Predictions], settings: Settings) -> None:
+    """Raise where models have different views and none was said."""
     binary = {name: model.is_binary for name, model in models.items()}
     if settings.view is None and len(set(binary.values())) > 1:
         one, other = (next(name for name in binary if binary[name] is kind) for kind in (True, False))

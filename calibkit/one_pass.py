@@ -17,7 +17,7 @@ from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, pair
 from calibkit.metrics import METRICS
 from calibkit.pairs import Pairs, PairView, pairs_of
 from calibkit.predictions import Predictions
-from calibkit.pseudo_values import too_few_answers, why_no_difference
+from calibkit.pseudo_values import MIN_ANSWERS, too_few_answers, why_no_difference
 from calibkit.scores import RowScores
 from calibkit.tally import facts_of
 from calibkit.units import Units, units_of
@@ -261,9 +261,9 @@ def why_no_score_interval(scored: Scored) -> str | None:
     return too_rare(rows.table, rows.present().units())
 
 
-def why_no_ranking_interval(scored: Scored) -> str | None:
+def why_no_ranking_interval(scored: Scored, *, least: int = MIN_ANSWERS) -> str | None:
     """Why a ranking has no interval: too few answers of either kind, or too few whole groups of them."""
-    return too_few_answers(scored.scores.correct, scored.units) or why_no_score_interval(scored)
+    return too_few_answers(scored.scores.correct, scored.units, least=least) or why_no_score_interval(scored)
 
 
 def paired_mean(

@@ -69,10 +69,10 @@ def augrc_rows(pairs: Pairs) -> Floats:
     return np.asarray(halves / total - area)
 
 
-def too_few_answers(correct: NDArray[np.bool_], units: Units) -> str | None:
+def too_few_answers(correct: NDArray[np.bool_], units: Units, *, least: int = MIN_ANSWERS) -> str | None:
     """Why a ranking of these answers has no interval: it rests on the wrong ones, or on the few right ones."""
     right = int(np.count_nonzero(correct))
-    few = few_answers(right, len(correct) - right)
+    few = few_answers(right, len(correct) - right, least=least)
     if few is not None:
         return few
     if units.codes is not None and units.effective < MIN_RANKED_GROUPS:
@@ -80,7 +80,7 @@ def too_few_answers(correct: NDArray[np.bool_], units: Units) -> str | None:
     return None
 
 
-def few_answers(right: int, wrong: int) -> str | None:
+def few_answers(right: int, wrong: int, *, least: int = MIN_ANSWERS) -> str | None:
     """Why a ranking of so many right and wrong answers has no interval, or None.
 
     Examples
@@ -89,8 +89,8 @@ def few_answers(right: int, wrong: int) -> str | None:
     '3 wrong answers, fewer than 20'
     """
     for kind, number in (("wrong", wrong), ("right", right)):
-        if number < MIN_ANSWERS:
-            return f"{number} {kind} answer{'s' * (number != 1)}, fewer than {MIN_ANSWERS}"
+        if number < least:
+            return f"{number} {kind} answer{'s' * (number != 1)}, fewer than {least}"
     return None
 
 

@@ -3,10 +3,12 @@
 Each block is a list of conditions; the first match speaks. With more than two models the rules read adjusted p-values.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from calibkit.bracket import Chance
+from calibkit.crossed import RecipeEstimate
 from calibkit.recalibration import Temperature
 from calibkit.render import format_interval, format_number
 from calibkit.results import Difference, Estimate
@@ -170,3 +172,48 @@ def _size(difference: Difference, unit: str) -> str:
     if difference.value < 0 and low is not None and high is not None:
         low, high = -high, -low
     return f"{format_number(abs(difference.value))}{unit} {format_interval(low, high)}"
+
+
+def recipe_sentences(
+    differences: Mapping[str, Mapping[str, RecipeEstimate]], runs: Mapping[str, int], reference: str, *, level: float
+) -> Iterator[str]:
+    """Two sentences on each recipe against the reference: its log score (else Brier score), and whose luck that is."""
+    for name, found in differences.items():
+        score: Literal["nll", "brier"] = "nll" if _is_finite(found.get("nll")) else "brier"
+        if score not in found:
+            continue
+        difference = found[score]
+        if difference.low is None or difference.high is None:
+            yield f"{name} against {reference}: {NOT_ENOUGH}"
+            continue
+        yield _recipe_sentence(difference, (name, reference), score, level)
+        yield _luck_sentence(difference, runs[name] + runs[reference])
+
+
+def _is_finite(estimate: RecipeEstimate | None) -> bool:
+    return estimate is not None and math.isfinite(estimate.value)
+
+
+def _recipe_sentence(
+    difference: RecipeEstimate, names: tuple[str, str], score: Literal["nll", "brier"], level: float
+) -> str:
+    p_value = difference.p_value if difference.adjusted_p_value is None else difference.adjusted_p_value
+    ends = format_interval(difference.low, difference.high, signed=True)
+    if p_value is None or p_value >= 1 - level:
+        return f"No difference in {_TITLE[score]} between the recipes {names[0]} and {names[1]} detected ({ends})."
+    better = names[0] if difference.value < 0 else names[1]
+    size = format_number(abs(difference.value))
+    return f"{better} is the recipe with the better {_TITLE[score]}: by {size}{_UNIT[score]} ({ends})."
+
+
+def _luck_sentence(difference: RecipeEstimate, n_runs: int) -> str:
+    seeds, rows = format_number(difference.between_seeds, digits=2), format_number(difference.within_test_set, digits=2)
+    if difference.rests_on == "training luck":
+        return (
+            f"Its uncertainty rests on training luck (standard error {seeds} over {n_runs} runs; test rows {rows}): "
+            "more runs would narrow it most."
+        )
+    return (
+        f"Its uncertainty rests on the test rows (standard error {rows}; training luck {seeds} over {n_runs} runs): "
+        "more rows would narrow it most."
+    )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.coverage import rankings
+from benchmarks.coverage import bootstrap, rankings, seeds
 from benchmarks.coverage.cells import Cell
 from benchmarks.coverage.summary import draw, lowest_lines, size_lines, summary_lines
 from benchmarks.coverage.tables import SIZES, Plan, Table, tables
@@ -28,7 +28,12 @@ def markdown(title: str, head: Iterable[str], lines: Iterable[tuple[str, ...]]) 
 
 
 # What is simulated apart from the rest: each has marks of its own on the pages.
-SECTIONS: dict[str, Callable[[], Iterator[Table]]] = {"calibration": tables, "rankings": rankings.tables}
+SECTIONS: dict[str, Callable[[], Iterator[Table]]] = {
+    "calibration": tables,
+    "rankings": rankings.tables,
+    "seeds": seeds.tables,
+    "bootstrap": bootstrap.tables,
+}
 
 
 def simulate(section: str, plan: Plan, part: str, jobs: int, cells: list[Cell]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from calibkit.render.layout import bins_phrase
 from calibkit.render.names import sanitise
 from calibkit.render.numbers import format_interval, format_number, format_p, format_percent, plain_number
 from calibkit.render.planning import plan_text, print_plan
+from calibkit.render.recipes import recipes_text
 from calibkit.render.results import (
     comparison_text,
     evaluation_text,
@@ -32,6 +33,7 @@ __all__ = [
     "print_contents",
     "print_evaluations",
     "print_plan",
+    "recipes_text",
     "sanitise",
     "to_json",
 ]
