@@ -157,17 +157,23 @@ class CountedCells:
     def weigh(self, block: Matrix, rows: slice, class_axis: int) -> None:
         """No weights: nothing."""
 
-    def table(self, edges: Floats, below: ColumnSums, truth: Cell, *, merged: bool) -> BinTable:
-        """The table of all pairs, in counts and sums of whole units."""
+    def integers(
+        self, n_bins: int, below: ColumnSums, truth: Cell, *, merged: bool
+    ) -> tuple[Integers, Integers, Integers, Integers]:
+        """Pairs, labels, and the two parts of the sums of the forecasts, (k, b) each, or (b,) of all classes."""
         below.settle()
-        shape = (-1, len(edges) - 1)
-        count, high, low = (sums.reshape(shape).copy() for sums in (self.count, self.high, self.low))
-        outcome = np.bincount(truth, minlength=count.size).reshape(shape)
+        count, high, low = (sums.reshape(-1, n_bins).copy() for sums in (self.count, self.high, self.low))
+        outcome = np.bincount(truth, minlength=count.size).reshape(-1, n_bins)
         count[:, 0] += len(truth) - count.sum(axis=1)
         high[:, 0] += below.high
         low[:, 0] += below.low
         if merged:
-            count, high, low, outcome = (sums.sum(axis=0) for sums in (count, high, low, outcome))
+            count, outcome, high, low = (sums.sum(axis=0) for sums in (count, outcome, high, low))
+        return count, outcome, high, low
+
+    def table(self, edges: Floats, below: ColumnSums, truth: Cell, *, merged: bool) -> BinTable:
+        """The table of all pairs, in counts and sums of whole units."""
+        count, outcome, high, low = self.integers(len(edges) - 1, below, truth, merged=merged)
         weight = count.astype(np.float64)
         return BinTable(
             edges=edges,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats, Integers
 from calibkit.binning import SUMS, Binning, BinTable, assign_bins, bin_edges
-from calibkit.class_sums import Cells, ColumnSums, CountedCells, WeighedCells
+from calibkit.class_sums import Cells, ColumnSums, CountedCells, WeighedCells, units_to_exact
+from calibkit.exact import ExactSums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,9 +130,19 @@ class ClassBins:
         columns: ColumnSums = self._mine.columns
         return columns
 
+    def exact(self, *, merged: bool) -> tuple[Integers, ExactSums]:
+        """Pairs and labels, (2, k b) or of all classes (2, b), and the sums of the forecasts; without weights."""
+        assert isinstance(self.cells, CountedCells)
+        below, truth = self._below_and_truth()
+        count, outcome, high, low = self.cells.integers(self.binning.n_bins, below, truth, merged=merged)
+        return np.stack([count.ravel(), outcome.ravel()]), units_to_exact(high.ravel(), low.ravel())
+
     def _table(self, *, merged: bool) -> BinTable:
+        return self.cells.table(self.edges, *self._below_and_truth(), merged=merged)
+
+    def _below_and_truth(self) -> tuple[ColumnSums, NDArray[np.intp]]:
+        """Sums of each class below the first edge, and the cell of each row's label."""
         below = ColumnSums(self.n_classes)
         for columns in self._columns:
             below.merge(columns)
-        truth = self.labels * self.binning.n_bins + self.true_bin
-        return self.cells.table(self.edges, below, truth, merged=merged)
+        return below, (self.labels * self.binning.n_bins + self.true_bin).astype(np.intp, copy=False)

@@ -133,7 +133,7 @@ def score_and_bin(
 
     scores = score_rows(predictions, temperature=temperature, threads=threads, visit=None if classes is None else visit)
     if classes is not None and predictions.is_binary:
-        _visit_binary(visit, scores)
+        visit_binary(visit, scores)
     pair_view: View = "positive" if view == "positive" else "top-label"
     pairs = _one_pair_a_row(predictions, scores, pair_view, binning, keep_rows=keep_rows and not many)
     if classes is None:
@@ -151,7 +151,7 @@ def _at_once(predictions: Predictions, binning: Binning) -> bool:
     return whole and fits_cells(binning.n_bins, predictions.n_classes or 2)
 
 
-def _visit_binary(visit: Visit, scores: RowScores) -> None:
+def visit_binary(visit: Visit, scores: RowScores) -> None:
     """Show the probabilities of both classes of a 1-D forecast, which no visitor is shown."""
     assert scores.positive is not None
     for start in range(0, len(scores.positive), _STEP):
@@ -232,11 +232,22 @@ def _merged_bins(tables: Sequence[BinTable], binning: Binning) -> tuple[str, ...
 def _absent_classes(predictions: Predictions) -> tuple[str, ...]:
     assert predictions.labels is not None
     assert predictions.n_classes is not None
-    absent = np.flatnonzero(np.bincount(predictions.labels, minlength=predictions.n_classes) == 0)
+    return absent_classes(np.bincount(predictions.labels, minlength=predictions.n_classes))
+
+
+def absent_classes(rows: Integers) -> tuple[str, ...]:
+    """A note where some classes have no rows, of the number of rows of each.
+
+    Examples
+    --------
+    >>> absent_classes(np.array([3, 0, 5]))
+    ('1 of 3 classes never occur (1): their frequency is 0.',)
+    """
+    absent = np.flatnonzero(rows == 0)
     if len(absent) == 0:
         return ()
     shown = ", ".join(str(c) for c in absent[:10]) + (", ..." if len(absent) > 10 else "")
-    return (f"{len(absent):,} of {predictions.n_classes:,} classes never occur ({shown}): their frequency is 0.",)
+    return (f"{len(absent):,} of {len(rows):,} classes never occur ({shown}): their frequency is 0.",)
 
 
 def _bins_of_classes(predictions: Predictions, binning: Binning) -> "ClassBins | _KeptPairs":

@@ -26,7 +26,7 @@ class Tallied:
     tally: Tally
     table: BinTable
     rankings: tuple[str, ...] = ()
-    by_class: Sequence[BinTable] | None = None
+    of_view: Sequence[BinTable] | None = None
 
     @property
     def pair_view(self) -> PairView:
@@ -45,9 +45,9 @@ class Tallied:
         return (cells.folded() if self.pair_view == "positive" else cells).told_apart()
 
     @property
-    def tables(self) -> tuple[BinTable, ...]:
+    def tables(self) -> Sequence[BinTable]:
         """The bin tables of the view."""
-        return (self.table,)
+        return (self.table,) if self.of_view is None else self.of_view
 
     @property
     def bracketed(self) -> BinTable:

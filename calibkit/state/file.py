@@ -12,7 +12,7 @@ import numpy as np
 from calibkit._checks.options import quoted
 from calibkit._numerics import Integers
 from calibkit.errors import CalibkitError, InputFormatError
-from calibkit.exact import LIMB_BITS, N_LIMBS, ExactSums
+from calibkit.exact import LIMB_BITS, N_LIMBS
 from calibkit.files.atomic import atomic_write
 from calibkit.files.source import AnyPath, open_source
 from calibkit.files.strict_json import strict_json
@@ -115,13 +115,21 @@ def _arrays(tally: Tally) -> Iterator[tuple[str, Integers]]:
     yield "extent", (tally.extent[:, filled] + 0.0).astype("<f8").view("<i8")  # no -0.0
     if tally.classes is not None:
         yield "classes", tally.classes.astype("<i8")
+    pairs = np.flatnonzero(() if tally.class_counts is None else tally.class_counts[0])
+    if tally.class_counts is not None:
+        yield "class_cells", pairs.astype("<i8")
+        yield "class_counts", tally.class_counts[:, pairs].astype("<i8")
     for name, sums in sorted(tally.sums.items()):
-        held = sums.at(filled) if _by_cell(tally, sums) else sums
+        where = _where(name, filled, pairs)
+        held = sums if where is None else sums.at(where)
         yield name, np.vstack([held.limbs, held.beyond]).astype("<i8")
 
 
-def _by_cell(tally: Tally, sums: ExactSums) -> bool:
-    return len(sums.beyond) == len(tally.count)
+def _where(name: str, filled: Any, pairs: Any) -> Any:
+    """The cells of which sums are kept, or None: all."""
+    if name in ("forecast", "weight", "weight_squared"):
+        return filled
+    return pairs if name == "class_forecast" else None
 
 
 def _state(header: Mapping[str, Any], body: memoryview) -> tuple[Any, ...]:
@@ -139,18 +147,27 @@ def _state(header: Mapping[str, Any], body: memoryview) -> tuple[Any, ...]:
     if tally is None:
         raise InputFormatError("holds sums without saying of what")
     tally.facts = _facts(header["facts"])
-    cells = stored["cells"]
-    if len(cells) and not (cells[0] >= 0 and cells[-1] < len(tally.count) and np.all(np.diff(cells) > 0)):
-        raise InputFormatError("holds cells that are not in the grid")
+    cells = _inside(stored["cells"], len(tally.count))
     tally.count[cells] = stored["count"]
     tally.extent[:, cells] = stored["extent"].view(np.float64)
     if tally.classes is not None:
         tally.classes[:] = stored["classes"]
+    pairs = stored.get("class_cells", cells[:0])
+    if tally.class_counts is not None:
+        tally.class_counts[:, _inside(pairs, tally.class_counts.shape[1])] = stored["class_counts"]
     for name, sums in tally.sums.items():
-        where = cells if _by_cell(tally, sums) else slice(None)
+        where = _where(name, cells, pairs)
+        where = slice(None) if where is None else where
         sums.limbs[:, where], sums.beyond[where] = stored[name][:N_LIMBS], stored[name][N_LIMBS]
     _check_counts(tally)
     return settings, tally, notes, sources
+
+
+def _inside(cells: Integers, count: int) -> Integers:
+    """Numbers of different cells, increasing, among so many."""
+    if len(cells) and not (cells[0] >= 0 and cells[-1] < count and np.all(np.diff(cells) > 0)):
+        raise InputFormatError("holds cells that are not in the grid")
+    return cells
 
 
 def _facts(values: Mapping[str, Any]) -> Facts:
@@ -189,5 +206,19 @@ def _check_counts(tally: Tally) -> None:
         or int(tally.count.sum()) != tally.facts.n
         or any(part.min() < 0 or part.max() >= 1 << LIMB_BITS for part in limbs)
         or any(part.min() < 0 for part in beyond)
+        or not _pairs_of_rows(tally)
     ):
         raise InputFormatError("holds sums that no rows could have left")
+
+
+def _pairs_of_rows(tally: Tally) -> bool:
+    """Whether there are k pairs and one label for each row."""
+    if tally.class_counts is None:
+        return True
+    pairs, labels = tally.class_counts
+    k = 0 if tally.classes is None else len(tally.classes)
+    return bool(
+        labels.min() >= 0
+        and np.all(labels <= pairs)
+        and (pairs.sum(), labels.sum()) == (k * tally.facts.n, tally.facts.n)
+    )

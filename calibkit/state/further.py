@@ -28,7 +28,7 @@ _NEEDS_ROWS: Mapping[str, str] = MappingProxyType(
     {
         "sweep_ece": "its number of bins can jump with a single row",
         "class_conditional_ece": "it needs the predicted class of each row",
-        "classwise_ece": "only a state of view classwise or flattened counts each class",
+        "classwise_ece": "only a state of view classwise counts each class",
         "cox_slope": "it needs the log-odds of the rows",
         "calibration_in_the_large": "it needs the log-odds of the rows",
         "predictive_entropy": "it needs whole probability vectors",
@@ -78,10 +78,10 @@ def _found(evidence: Tallied) -> Iterator[tuple[str, tuple[float, float]]]:
     for metric in METRICS.values():
         if metric.table_kernel is not None and not _not_counts(metric.name, evidence):
             yield metric.name, (float(metric.table_kernel(evidence.table, None)), 0.0)
-    if evidence.by_class is not None:
+    if evidence.about.view == "classwise":
         kernel = METRICS["classwise_ece"].class_kernel
         assert kernel is not None
-        yield "classwise_ece", (kernel(evidence.by_class), 0.0)
+        yield "classwise_ece", (kernel(evidence.tables), 0.0)
     smooth = smooth_error(evidence.event.pairs(evidence.pair_view, by_outcome=True))
     yield "smooth_ece", (smooth, bounds.smooth_bound(evidence.event, smooth))
     for name, (score, part) in _PARTS.items():

@@ -11,7 +11,8 @@ from calibkit.render import plain_number
 from calibkit.state.evidence import Tallied
 from calibkit.state.further import FromCells, further_of_state
 from calibkit.state.rows import check_mean_weight
-from calibkit.tally import Tally, table_of_bins
+from calibkit.tally import Tally, class_tables, table_of_bins
+from calibkit.views import absent_classes
 
 # Rankings with intervals, where rows have no weights.
 _RANKINGS = ("aurc", "augrc")
@@ -26,18 +27,28 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
         about=about,
         tally=tally,
         table=table,
+        of_view=class_tables(tally) if about.many_pairs else None,
         rankings=_RANKINGS if asked and not about.weighted and about.n else (),
     )
     more = further_of_state(evidence, seed=settings.seed) if asked else FromCells()
     told: dict[str, object] = {"rows": "state"}
     if more.bounds:
         told["error_bounds"] = {name: plain_number(bound) for name, bound in more.bounds.items()}
+    null = None
+    if level is not None and about.n and not about.many_pairs:
+        null = chance(table, rng=np.random.default_rng(settings.seed))
+    drawn, view = (evidence.tables[0], "flattened") if about.view == "flattened" else (table, evidence.pair_view)
     return judge_evidence(
         evidence,
         settings,
-        curve=curve_of(table, about.view, level=level),
+        curve=curve_of(drawn, view, level=level),
         more=more.further,
-        null=None if level is None or about.n == 0 else chance(table, rng=np.random.default_rng(settings.seed)),
-        notes=(*notes, *what_was_seen(about, tally.facts, effective=evidence.effective)),
+        null=null,
+        notes=(
+            *notes,
+            *what_was_seen(about, tally.facts, effective=evidence.effective),
+            *(absent_classes(tally.classes) if about.view == "classwise" and tally.classes is not None else ()),
+            *(("No chance level of ECE: in this view it is drawn from rows.",) if about.many_pairs and level else ()),
+        ),
         told=told,
     )

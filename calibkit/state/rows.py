@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 
 from calibkit.binning import BinTable
+from calibkit.class_tables import ClassBins
 from calibkit.errors import DataError
 from calibkit.predictions import Predictions
+from calibkit.scores import score_rows
+from calibkit.state.settings import StateSettings
+from calibkit.tally import Tally
+from calibkit.views import visit_binary
 
 # Rows per step of an update: its vectors are what an update needs of memory.
 STEP = 1 << 18
@@ -43,6 +48,20 @@ def steps_of(predictions: Predictions) -> Iterator[Predictions]:
     for start in range(0, max(len(predictions), 1), STEP):
         cut = {key: value[start : start + STEP] for key, value in arrays.items()}
         yield replace(predictions, first_row=predictions.first_row + start, **cut)
+
+
+def take_rows(tally: Tally, rows: Predictions, settings: StateSettings, *, threads: int | None) -> None:
+    """Score rows and add them; in views of many pairs a row each class is binned on the way."""
+    assert settings.view is not None
+    if tally.class_counts is None:
+        tally.take(rows, score_rows(rows, threads=threads), settings.view)
+        return
+    assert rows.labels is not None
+    classes = ClassBins(rows.labels, rows.n_classes or 2, settings.binning)
+    scores = score_rows(rows, threads=threads, visit=classes.visit)
+    if rows.is_binary:
+        visit_binary(classes.visit, scores)
+    tally.take(rows, scores, settings.view, classes)
 
 
 def check_mean_weight(table: BinTable) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from calibkit._checks import check_cells
 from calibkit.binning import Binning, Closed
 from calibkit.errors import DataError
 from calibkit.predictions import Kind, Predictions
@@ -76,6 +77,10 @@ class StateSettings:
         )
         if self.n_classes is not None and found.n_classes is None:
             raise DataError(f"n_classes={self.n_classes} of the state, and the predictions do not know theirs.")
+        if self.view in ("classwise", "flattened"):
+            if predictions.weights is not None:
+                raise DataError(f"weighted rows cannot go into a state of view {self.view}: evaluate them in memory.")
+            check_cells(self.n_bins, predictions.n_classes or 2, view=self.view)
         return self.joined(found, ours="the state", theirs=predictions.name or "the predictions")
 
     def empty_tally(self) -> Tally | None:
@@ -88,6 +93,7 @@ class StateSettings:
             proper=self.kind in ("logits", "probs"),
             weighted=bool(self.weighted),
             labelled=self.kind != "correct",
+            n_tables={"classwise": self.n_classes or 0, "flattened": 1}.get(self.view or "", 0),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from calibkit.tally.facts import Facts, facts_of
 from calibkit.tally.grid import GRID, Cells, fine_cells, fine_ends
 from calibkit.tally.histogram import Histogram, histogram_of
 from calibkit.tally.moments import Moments
-from calibkit.tally.reading import forecast_moments, gap_moments, score_moments, table_of_bins
+from calibkit.tally.reading import class_tables, forecast_moments, gap_moments, score_moments, table_of_bins
 from calibkit.tally.tally import Tally, empty_tally
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Histogram",
     "Moments",
     "Tally",
+    "class_tables",
     "empty_tally",
     "facts_of",
     "fine_cells",

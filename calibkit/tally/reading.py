@@ -4,6 +4,7 @@ import numpy as np
 
 from calibkit._numerics import Integers
 from calibkit.binning import BinTable
+from calibkit.class_tables import ClassTables
 from calibkit.exact import ExactSums
 from calibkit.tally.moments import SCALE, UNWEIGHTED, WEIGHTED, WEIGHTS, Moments, minus_outcome, moments_of
 from calibkit.tally.tally import Tally
@@ -38,6 +39,24 @@ def table_of_bins(tally: Tally) -> BinTable:
         confidence_sum=confidence,
         outcome_sum=hits,
         weighted=tally.weighted,
+    )
+
+
+def class_tables(tally: Tally) -> ClassTables:
+    """The bin tables of views of many pairs a row: one a class, or in view flattened one."""
+    assert tally.class_counts is not None
+    shape = (-1, tally.cells.binning.n_bins)
+    count, hits = (counts.reshape(shape) for counts in tally.class_counts)
+    weight = count.astype(np.float64)
+    return ClassTables(
+        stacked=BinTable(
+            edges=tally.cells.edges,
+            count=count,
+            weight=weight,
+            weight_squared=weight,
+            confidence_sum=tally.sums["class_forecast"].to_float().reshape(shape),
+            outcome_sum=hits.astype(np.float64),
+        )
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from calibkit._intake.rows import same
 from calibkit._numerics import Floats, Integers
+from calibkit.class_tables import ClassBins
 from calibkit.exact import ExactSums, exact_sums, zero_sums
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores
@@ -42,8 +43,11 @@ class Tally:
         In the order of `moments.UNWEIGHTED` or `WEIGHTED`: "log_score" and "brier", where they are defined; and
         "forecasts", the same by outcome (power after power, two cells each); with weights "weights", the `WEIGHTS` by
         outcome.
+        In views of many pairs a row "class_forecast" (p), as `class_counts`.
     classes : ndarray of shape (k,), int64, or None
         Rows of each true class, where the classes are known.
+    class_counts : ndarray of shape (2, k b) or (2, b), int64, or None
+        In view classwise by class and bin, in view flattened by bin: pairs, and those whose class is the label.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class Tally:
     extent: Floats
     sums: dict[str, ExactSums]
     classes: Integers | None = None
+    class_counts: Integers | None = None
 
     def __add__(self, other: "Tally") -> "Tally":
         """The tally of the rows of both."""
@@ -72,7 +77,8 @@ class Tally:
             count=self.count + other.count,
             extent=np.maximum(self.extent, other.extent),
             sums={name: sums + other.sums[name] for name, sums in self.sums.items()},
-            classes=None if self.classes is None or other.classes is None else self.classes + other.classes,
+            classes=_added(self.classes, other.classes),
+            class_counts=_added(self.class_counts, other.class_counts),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -84,14 +90,20 @@ class Tally:
             and np.array_equal(self.count, other.count)
             and np.array_equal(self.extent, other.extent)
             and same(self.classes, other.classes)
+            and same(self.class_counts, other.class_counts)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
-    def take(self, predictions: Predictions, scores: RowScores, view: str) -> None:
-        """Add rows, in place: their top-label forecasts, or in view positive those of the event."""
+    def take(self, predictions: Predictions, scores: RowScores, view: str, classes: ClassBins | None = None) -> None:
+        """Add rows, in place: their top-label forecasts, in view positive those of the event, and their `classes`."""
         if len(predictions) == 0:
             return
+        if classes is not None:
+            assert self.class_counts is not None
+            counts, sums = classes.exact(merged=view == "flattened")
+            self.class_counts += counts
+            self.sums["class_forecast"].add_at(slice(None), sums)
         forecast, outcome = scores.confidence, scores.correct
         if view == "positive":
             assert scores.positive is not None
@@ -143,12 +155,23 @@ class Tally:
             self.sums[name].add_at(slice(place * width, (place + 1) * width), part)
 
 
+def _added(one: Integers | None, other: Integers | None) -> Integers | None:
+    return None if one is None or other is None else one + other
+
+
 def empty_tally(
-    cells: Cells, *, n_classes: int | None, proper: bool, weighted: bool = False, labelled: bool = True
+    cells: Cells,
+    *,
+    n_classes: int | None,
+    proper: bool,
+    weighted: bool = False,
+    labelled: bool = True,
+    n_tables: int = 0,
 ) -> Tally:
     """The tally of no rows.
 
-    `proper` says whether log score and Brier score are defined, `labelled` whether the rows have true classes.
+    `proper` says whether log score and Brier score are defined, `labelled` whether the rows have true classes, and
+    `n_tables` how many bin tables of many pairs a row there are: one a class, or one.
     """
     powers, by_cell = len(WEIGHTED if weighted else UNWEIGHTED), 2 * cells.count
     sizes = {"forecast": by_cell, "forecasts": 2 * powers}
@@ -156,6 +179,8 @@ def empty_tally(
         sizes |= {"weight": by_cell, "weight_squared": by_cell, "weights": 2 * len(WEIGHTS), "correct": 1}
     if proper:
         sizes |= {"log_score": powers, "brier": powers}
+    if n_tables:
+        sizes |= {"class_forecast": n_tables * cells.binning.n_bins}
     return Tally(
         cells=cells,
         weighted=weighted,
@@ -163,4 +188,5 @@ def empty_tally(
         extent=np.full((2, by_cell), -np.inf),
         sums={name: zero_sums(size) for name, size in sizes.items()},
         classes=np.zeros(n_classes, dtype=np.int64) if n_classes is not None and labelled else None,
+        class_counts=np.zeros((2, n_tables * cells.binning.n_bins), dtype=np.int64) if n_tables else None,
     )

@@ -84,6 +84,8 @@ class CalibrationMetric:
         rng: Rng = 0,
         processes: Processes = "all",
     ) -> None:
+        if view is not None:
+            check_choice(view, ("top-label", "positive"), option="view")
         self._options = {"n_classes": n_classes, "n_bins": n_bins, "edges": edges, "view": view}
         self.name = check_name(name)
         self.ignore_index = None if ignore_index is None else check_int(ignore_index, option="ignore_index")
