@@ -108,18 +108,19 @@ def evaluate(
     (0.75, 0.325)
     """
     options: dict[str, Any] = {"view": view, "n_bins": n_bins, "edges": edges, "threads": threads}
-    judging: dict[str, Any] = {"confidence_level": confidence_level, "rng": rng}
-    ways: dict[str, Any] = {"binning": binning, "metrics": metrics}
+    judging: dict[str, Any] = {"confidence_level": confidence_level, "rng": rng, "metrics": metrics}
     if isinstance(predictions, Predictions):
         _refuse_options_of_files({"executor": executor, "progress": progress, **reading})
-        return evaluate_predictions(predictions, **options, **judging, **ways)
+        return evaluate_predictions(predictions, binning=binning, **options, **judging)
     check_int(max_memory, option="max_memory", low=0)
     files = expand(_paths_of(predictions), allow_duplicates=bool(reading.get("allow_duplicates")))
     loaded = _loaded(files, max_memory, executor, reading)
     if loaded is not None:
-        return evaluate_predictions(loaded, **options, **judging, **ways)
-    judging["name"] = reading.pop("name", None) or common_name(files)
-    return _of_files(files, options | reading | {"executor": executor, "progress": progress}, judging, **ways)
+        return evaluate_predictions(loaded, binning=binning, **options, **judging)
+    check_state_can(binning)
+    name = reading.pop("name", None) or common_name(files)
+    state = state_of_files(files, **options, executor=executor, progress=progress, **reading)
+    return state.evaluation(name=name, **judging)
 
 
 def common_name(paths: Iterable[str]) -> str:
@@ -146,27 +147,13 @@ def _loaded(
     return load(files[0], **reading)
 
 
-def _of_files(
-    files: tuple[str, ...],
-    settings: Mapping[str, Any],
-    judging: Mapping[str, Any],
-    binning: str,
-    metrics: str,
-) -> Evaluation:
-    """The evaluation of a state of files."""
-    check_state_can(binning=binning, metrics=metrics)
-    state = state_of_files(files, **settings)
-    return state.evaluation(**judging)
-
-
-def check_state_can(*, binning: str, metrics: str) -> None:
-    """Raise for what only rows in memory can give."""
-    for option, value, able in (("binning", binning, "uniform"), ("metrics", metrics, "standard")):
-        if value != able:
-            raise OptionError(
-                f"{option}={value!r} needs the rows in memory. Several files, and one that is larger than max_memory, "
-                "are read into a state, which holds sums over the rows."
-            )
+def check_state_can(binning: str) -> None:
+    """Raise for bins that only rows in memory can give."""
+    if binning != "uniform":
+        raise OptionError(
+            f"binning={binning!r} needs the rows in memory. Several files, and one that is larger than max_memory, are "
+            "read into a state, which holds sums over bins of equal width."
+        )
 
 
 def _paths_of(given: object) -> list[Any]:

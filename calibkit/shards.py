@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,9 @@ from calibkit.errors import CalibkitError, DataError
 from calibkit.files.contents import shown
 from calibkit.files.expanding import Paths, expand
 from calibkit.files.scanning import watched_scan
-from calibkit.files.source import AnyPath
+from calibkit.files.source import AnyPath, FileChangedError
 from calibkit.files.urls import is_url, without_secrets
+from calibkit.predictions import Predictions
 from calibkit.state import CalibrationState
 from calibkit.views import View
 
@@ -108,7 +109,7 @@ def state_of_shard(
     3
     """
     state, shares = CalibrationState(n_bins=n_bins, edges=edges, view=view), list[Callable[[int], float]]()
-    blocks, rows = watched_scan(path, shares.append, block_rows=block_rows, **reading), 0
+    blocks = _ahead(watched_scan(path, shares.append, block_rows=block_rows, **reading))
     for block in blocks:
         rows = block.first_row + len(block)
         try:
@@ -120,6 +121,20 @@ def state_of_shard(
         if seen is not None:
             seen(rows, shares[0](rows))
     return state.named(shard_name(path, reading.get("split")))
+
+
+def _ahead(blocks: Generator[Predictions]) -> Generator[Predictions]:
+    """The blocks, each read while the one before it is worked on; an error that is thrown in is the reader's."""
+    block = next(blocks, None)  # by this thread: a pipe is read to its end at once, and Ctrl-C must get through
+    with ThreadPoolExecutor(1, thread_name_prefix="calibkit-reader") as reader:
+        while block is not None:
+            coming = reader.submit(next, blocks, None)
+            try:
+                yield block
+            except CalibkitError as error:
+                failure = coming.exception()
+                blocks.throw(failure if isinstance(failure, FileChangedError) else error)
+            block = coming.result()
 
 
 def state_of_files(

@@ -3,7 +3,9 @@
 import io
 import os
 import pickle
-import re
+import subprocess
+import sys
+import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import calibkit as ck
 from calibkit import shards
 from calibkit.errors import CalibkitError, DataError, InputFormatError, LabelError, OptionError
-from calibkit.evaluating import check_state_can, common_name
+from calibkit.evaluating import common_name
 
 N, K = 3_000, 4
 
@@ -228,6 +230,9 @@ def test_several_files_are_read_into_a_state():
     with ThreadPoolExecutor(2) as executor:
         assert ck.evaluate("shard-*.npz", executor=executor) == state
     assert ck.evaluate("shard-*.npz", name="net").name == "net"
+    assert ck.evaluate("shard-*.npz", metrics="all", view="classwise") == ck.state_of_files(
+        "shard-*.npz", view="classwise"
+    ).evaluation(name="shard", metrics="all")
     assert ck.evaluate("whole.npz", max_memory=0, block_rows=7).metrics == state.metrics
 
 
@@ -274,10 +279,55 @@ def test_what_is_refused():
         ck.evaluate(".")
     with pytest.raises(DataError, match="is given twice"):
         ck.evaluate(["whole.npz", "whole.npz"])
-    with pytest.raises(OptionError, match=re.escape("metrics='all' needs the rows in memory")):
-        check_state_can(binning="uniform", metrics="all")
 
 
 def test_common_name():
     assert common_name(["s3://bucket/run/part-00.parquet", "s3://bucket/run/part-01.parquet"]) == "part-0"
     assert common_name(["net.npz"]) == "net"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_block_is_read_while_the_one_before_is_worked_on(monkeypatch):
+    read, worked_on = [threading.Event() for _ in range(3)], []
+    scan = shards.watched_scan
+
+    def watched(*given, **options):
+        for number, block in enumerate(scan(*given, **options)):
+            read[number].set()
+            yield block
+
+    def update(_, block, **__):
+        assert read[min(len(worked_on) + 1, 2)].wait(timeout=30)
+        worked_on.append(len(block))
+
+    monkeypatch.setattr(shards, "watched_scan", watched)
+    monkeypatch.setattr(ck.CalibrationState, "update", update)
+    shards.state_of_shard("whole.npz", block_rows=1000)
+    assert worked_on == [1000] * 3
+
+
+def test_peak_memory_of_a_process_does_not_grow_with_the_file(tmp_path):
+    """200 MB of rows, in blocks of 4 MB."""
+    pytest.importorskip("resource")
+    n = 1_000_000
+    for name, dtype, shape in (("logits", np.float32, (n, 50)), ("truth", np.int64, (n,))):
+        np.lib.format.open_memmap(tmp_path / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
+    code = (
+        "import resource, numpy as np, calibkit as ck\n"
+        "np.save('few.npy', np.zeros((40_000, 50), np.float32)); np.save('some.npy', np.zeros(40_000, int))\n"
+        "def read(values, truth):\n"
+        "    options = {'logits': 'array', 'labels_file': truth, 'block_rows': 20_000, 'threads': 1}\n"
+        "    n = ck.state_of_files(values, **options).n\n"
+        "    return n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "_, before = read('few.npy', 'some.npy')\n"
+        "n, after = read('logits.npy', 'truth.npy')\n"
+        "print(n, after - before)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(ck.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    rows_read, growth = map(int, done.stdout.split())
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert (rows_read, growth * unit < 20_000_000) == (n, True)

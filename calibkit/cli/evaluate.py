@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from calibkit.evaluation import Evaluation
 
 OUTPUT = (
+    click.option(
+        "--all", "everything", is_flag=True, help="Add every metric that is computed on request, by question."
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON of schema calibkit.evaluation/1."),
     click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table."),
     click.option("--table", metavar="OUT.csv", help="Write the per-bin table as CSV."),
@@ -30,7 +33,6 @@ OUTPUT = (
 
 @click.command("evaluate", short_help="Accuracy, NLL, Brier score and ECE of saved predictions, with intervals.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--all", "everything", is_flag=True, help="Add every metric that is computed on request, by question.")
 @click.option("--together", is_flag=True, help="FILEs are parts of one test set: one evaluation of all their rows.")
 @click.option("--save-state", metavar="OUT.ckst", help="The same, and save its state, for calibkit merge.")
 @click.option("--resume", is_flag=True, help="Go on from what --save-state has saved: skip the FILEs that it holds.")
@@ -43,12 +45,12 @@ OUTPUT = (
 @with_options(READING)
 def evaluate_command(
     files: tuple[str, ...],
-    everything: bool,
     together: bool,
     save_state: str | None,
     resume: bool,
     jobs: int | None,
     max_memory: int | None,
+    everything: bool,
     as_json: bool,
     as_markdown: bool,
     table: str | None,
@@ -62,8 +64,7 @@ def evaluate_command(
 
     Each FILE is a model of its own, unless --together or --save-state say that they are parts of one test set.
     """
-    output: dict[str, Any] = {"as_json": as_json, "as_markdown": as_markdown, "table": table}
-    check_output(output)
+    check_output(as_json=as_json, as_markdown=as_markdown)
     reading, judging = split_options(options)
     metrics: Literal["standard", "all"] = "all" if everything else "standard"
     whole = Together(save_state=save_state, resume=resume, jobs=jobs)
@@ -71,7 +72,7 @@ def evaluate_command(
     for path in (table, save_state):
         check_paths(files, path, reading)
     if together or save_state is not None:
-        results = [_of_all(files, whole, reading, judging, metrics)]
+        results = [_of_all(files, whole, reading, judging | {"metrics": metrics})]
     else:
         if jobs is not None:
             raise click.UsageError("--jobs is for --together or --save-state")
@@ -81,12 +82,12 @@ def evaluate_command(
             results = [
                 _of_one(path, name, max_memory, reading, judging | {"metrics": metrics}) for name, path in judged
             ]
-    print_results([result.to_dict() for result in results], **output)
+    print_results([result.to_dict() for result in results], as_json=as_json, as_markdown=as_markdown, table=table)
 
 
-def check_output(options: dict[str, Any]) -> None:
+def check_output(*, as_json: bool, as_markdown: bool) -> None:
     """Refuse two outputs at once."""
-    if options["as_json"] and options["as_markdown"]:
+    if as_json and as_markdown:
         raise click.UsageError("--json and --markdown are two outputs: give one of them")
 
 
@@ -123,19 +124,16 @@ def _of_one(
         return evaluate([path], name=name, max_memory=limit, progress=line.show, **reading, **judging)
 
 
-def _of_all(
-    files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any], metrics: str
-) -> "Evaluation":
+def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any]) -> "Evaluation":
     """The one evaluation of several files, from their state."""
     from calibkit.errors import DataError
     from calibkit.evaluating import check_state_can, common_name
     from calibkit.files import expand
 
-    check_state_can(binning=judging["binning"], metrics=metrics)
+    check_state_can(judging["binning"])
     settings = {key: judging[key] for key in ("view", "n_bins", "edges", "threads")}
     state = whole.state_of(files, reading, **settings)
     if state.n == 0:
         raise DataError(f"{common_name(expand(files))}: the files hold no rows; give one with at least one.")
-    return state.evaluation(
-        name=common_name(expand(files)), confidence_level=judging["confidence_level"], rng=judging["rng"]
-    )
+    options = {key: judging[key] for key in ("confidence_level", "rng", "metrics")}
+    return state.evaluation(name=common_name(expand(files)), **options)

@@ -1,12 +1,15 @@
 """``calibkit merge STATE...``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from calibkit.cli.evaluate import OUTPUT, check_output, print_results
 from calibkit.cli.options import check_paths, with_options
+
+if TYPE_CHECKING:
+    from calibkit.one_pass import Which
 
 
 @click.command("merge", short_help="One evaluation from saved states of parts of the rows.")
@@ -22,7 +25,10 @@ def merge_command(
     allow_duplicates: bool,
     confidence_level: float,
     rng: int,
-    **options: Any,
+    everything: bool,
+    as_json: bool,
+    as_markdown: bool,
+    table: str | None,
 ) -> None:
     """One evaluation from the states that calibkit evaluate --save-state left, in any order, on any machine.
 
@@ -33,13 +39,15 @@ def merge_command(
     from calibkit.shards import merge_states
     from calibkit.state import CalibrationState
 
-    check_output(options)
+    check_output(as_json=as_json, as_markdown=as_markdown)
     paths = expand(states, allow_duplicates=allow_duplicates)
     check_paths(paths, output, {})
-    check_paths(paths, options["table"], {})
+    check_paths(paths, table, {})
     state = merge_states({path: CalibrationState.load(path) for path in paths}, allow_duplicates=allow_duplicates)
     if output is not None:
         state.save(output)
     name = Path(output).stem if output else "merged"
     level = None if confidence_level == 0 else confidence_level
-    print_results([state.evaluation(name=name, confidence_level=level, rng=rng).to_dict()], **options)
+    metrics: Which = "all" if everything else "standard"
+    result = state.evaluation(name=name, confidence_level=level, rng=rng, metrics=metrics)
+    print_results([result.to_dict()], as_json=as_json, as_markdown=as_markdown, table=table)

@@ -150,7 +150,15 @@ def _share(source: Source, contents: Contents, reading: Reading) -> Callable[[in
     n_rows = lengths[0] if lengths else None
     if n_rows:
         return lambda rows: rows / n_rows
-    return lambda _: source.file.tell() / source.size
+
+    def share(_: int) -> float:
+        """Bytes read; of a file that was closed, all."""
+        try:
+            return source.file.tell() / source.size
+        except ValueError:
+            return 1.0
+
+    return share
 
 
 def _made(

@@ -23,6 +23,10 @@ CHUNK = 1 << 20
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
+class FileChangedError(DataError):
+    """A file that was written to, replaced or removed while it was read; whatever else it seems to be may be that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """An open file, seekable, with what messages call it and the most that may be unpacked from it.
@@ -112,7 +116,9 @@ def _opened_url(url: str, max_bytes: int | None, *, by_block: bool) -> Iterator[
         before = remote.mark()
         yield Source(path=remote.name, file=file, size=size, max_bytes=most, by_block=by_block, remote=True)
         if remote.mark() != before:
-            raise DataError(f"{shown(remote.name)}: changed while it was read; read it again once it is complete")
+            raise FileChangedError(
+                f"{shown(remote.name)}: changed while it was read; read it again once it is complete"
+            )
 
 
 def _limit(max_bytes: int | None, size: int, *, by_block: bool) -> int:
@@ -186,6 +192,6 @@ def _check_unchanged(name: str, before: os.stat_result) -> None:
     try:
         after = Path(name).stat()
     except OSError as error:
-        raise DataError(f"{shown(name)}: disappeared while it was read; read it again") from error
+        raise FileChangedError(f"{shown(name)}: disappeared while it was read; read it again") from error
     if any(getattr(before, key) != getattr(after, key) for key in ("st_size", "st_mtime_ns", "st_ino", "st_dev")):
-        raise DataError(f"{shown(name)}: changed while it was read; read it again once it is complete")
+        raise FileChangedError(f"{shown(name)}: changed while it was read; read it again once it is complete")

@@ -50,6 +50,11 @@ def test_states_of_parts_merge_to_the_state_of_all(run, folder):
     assert json.loads(merged.out) == json.loads(whole.out) | {"name": "merged"}
     assert (folder / "merged.ckst").read_bytes() == (folder / "all.ckst").read_bytes()
     assert "RMSCE" in run("merge", "part-*.ckst").out
+    everything = json.loads(run("merge", "all.ckst", "--all", "--json").out)
+    assert (
+        everything["metrics"]["smooth_ece"]
+        == json.loads(run("evaluate", *SHARDS, "--together", "--all", "--json").out)["metrics"]["smooth_ece"]
+    )
     assert run("merge", "all.ckst", "--markdown", "--table", "bins.csv").out.startswith("**merged**")
     assert len((folder / "bins.csv").read_text().splitlines()) == 16
     assert json.loads(run("merge", "all.ckst", "--json", "--confidence-level", 0).out)["metrics"]["ece"]["low"] is None
@@ -82,7 +87,6 @@ def test_usage(run):
         (["--resume"], "--save-state"),
         (["--jobs", 2], "--together"),
         (["--together", "--jobs", 0], "at least 1"),
-        (["--together", "--all"], "needs the rows in memory"),
         (["--together", "--binning", "quantile"], "--binning quantile needs the rows in memory"),
         (["--max-memory", -1], "max-memory"),
     ):
