@@ -8,7 +8,6 @@ import io
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import calibkit as ck
 from calibkit.integrations.torch import CalibrationMetric, evaluate, share, tally
@@ -193,38 +192,25 @@ def test_logits_that_look_like_probabilities_are_noted(kind, on_device):
     assert any("if they are probabilities" in note for note in notes) == (kind == "logits")
 
 
-class Waits(TorchDispatchMode):
-    """Operations that would wait for a device, because the host needs a value."""
-
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero", "bincount")
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = str(function)
-        indexed = "aten.index" in name and any(
-            torch.is_tensor(one) and one.dtype == torch.bool for part in args if isinstance(part, list) for one in part
-        )
-        if indexed or any(f"aten.{word}." in name or f"aten.{word}" == name for word in self.FORBIDDEN):
-            self.found.append(name)
-        return function(*args, **(kwargs or {}))
-
-
+@pytest.mark.parametrize("labels_are_on", ["cpu", "meta"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_update_does_not_wait_for_a_device(kind, weighted, on_device, monkeypatch):
-    if not kind.startswith(("probs", "event")):  # rows are counted at times; of probabilities the host takes logarithms
-        monkeypatch.setattr(tally, "_MANY", 150)
+def test_an_update_does_not_wait_for_a_device_nor_leave_it(kind, weighted, labels_are_on, monkeypatch):
+    # The tensors of this device have no values: to ask for one is an error, and so is a tensor from elsewhere.
+    device = torch.device("meta")
+    monkeypatch.setattr(tally, "_MANY", 150)
+    if kind.startswith(("probs", "event")):  # logarithms are the host's, once in many rows
+        monkeypatch.setattr(tally, "log_scores_by_host", lambda log_of: log_of)
     given = rows(kind, weighted=weighted)
-    metric = fed(given, device=on_device, ignore_index=-100)
-    with Waits() as seen:
-        fed(given, device=on_device, metric=metric)
-    assert seen.found == []
-    with Waits() as seen:
+    forecast = next(name for name in ("logits", "probs", "confidence") if name in given)
+    metric = CalibrationMetric(ignore_index=-100)
+    fed({name: one.to(device if name == forecast else labels_are_on) for name, one in given.items()}, metric=metric)
+    sums = metric._share.tallies[device]
+    assert {one.device for one in (sums.count, sums.counts, *(part.limbs for part in sums.sums.values()))} == {device}
+    with pytest.raises((RuntimeError, NotImplementedError)):
         metric.state()
-    assert seen.found != []
+    with pytest.raises(RuntimeError, match="meta"):
+        _ = sums.count + torch.zeros(len(sums.count))
 
 
 @pytest.mark.cuda

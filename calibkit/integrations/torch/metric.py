@@ -20,8 +20,8 @@ Processes = Literal["all", "own"]
 class CalibrationMetric:
     """Every calibration metric of the batches of a validation loop, with intervals, in constant memory.
 
-    A batch is scored where it is, and leaves counts and exact sums there: nothing waits for the device, and nothing of
-    the size of the logits is kept. `compute` gives what `calibkit.CalibrationState` gives for the same rows.
+    A batch is scored where it is, and leaves counts and exact sums there: an update does not wait for the device, and
+    nothing of the size of the logits is kept. `compute` gives what `calibkit.CalibrationState` gives for the same rows.
 
     Parameters
     ----------
