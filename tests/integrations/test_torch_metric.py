@@ -326,6 +326,9 @@ def test_evaluate_is_a_metric_of_one_batch():
     expected = state_of(given, n_bins=10).evaluation(name="model", confidence_level=0.9, rng=3)
     assert found == expected
     assert found.settings["rows"] == "state"
+    every = evaluate(**given, metrics="all")
+    assert every == state_of(given).evaluation(metrics="all")
+    assert set(every.metrics) > set(found.metrics)
 
 
 def test_no_batch_and_a_batch_of_no_rows():

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from calibkit.evaluation import Evaluation
 from calibkit.integrations.torch.metric import CalibrationMetric, View
-from calibkit.one_pass import Rng
+from calibkit.one_pass import Rng, Which
 
 
 def evaluate(
@@ -25,6 +25,7 @@ def evaluate(
     rng: Rng = 0,
     ignore_index: int | None = None,
     name: str | None = None,
+    metrics: Which = "standard",
 ) -> Evaluation:
     """Every calibration metric of tensors, with its interval, computed on their device.
 
@@ -34,6 +35,8 @@ def evaluate(
         As in `CalibrationMetric.update`: what is named says what it means.
     view, n_bins, edges, confidence_level, rng, ignore_index, name
         As in `CalibrationMetric`.
+    metrics : {"standard", "all"}, default "standard"
+        Whether to add the metrics on request that a state can give.
 
     Returns
     -------
@@ -76,4 +79,4 @@ def evaluate(
         correct=correct,
         weights=weights,
     )
-    return metric.compute()
+    return metric.compute(metrics=metrics)

@@ -10,7 +10,7 @@ from calibkit.integrations.torch.batches import read_batch
 from calibkit.integrations.torch.processes import state_of_all, state_of_own
 from calibkit.integrations.torch.saving import load_share, saved_share
 from calibkit.integrations.torch.share import Share
-from calibkit.one_pass import Rng
+from calibkit.one_pass import Rng, Which
 from calibkit.state import CalibrationState
 
 View = Literal["top-label", "positive"]
@@ -170,8 +170,13 @@ class CalibrationMetric:
         """
         return state_of_all(self._share) if self.processes == "all" else state_of_own(self._share)
 
-    def compute(self) -> Evaluation:
+    def compute(self, *, metrics: Which = "standard") -> Evaluation:
         """Every metric of all rows, with its interval; batches may follow.
+
+        Parameters
+        ----------
+        metrics : {"standard", "all"}, default "standard"
+            Whether to add the metrics on request that a state can give.
 
         Raises
         ------
@@ -179,7 +184,10 @@ class CalibrationMetric:
             As `state`, and if there was no batch.
         """
         return self.state().evaluation(
-            name=self.name or "predictions", confidence_level=self.confidence_level, rng=self.rng
+            name=self.name or "predictions",
+            confidence_level=self.confidence_level,
+            rng=self.rng,
+            metrics=metrics,
         )
 
     def reset(self) -> None:
