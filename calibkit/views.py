@@ -189,7 +189,7 @@ def _one_pair_a_row(
         forecast=forecast,
         outcome=outcome,
         rows=rows,
-        notes=_merged_bins((table,), binning),
+        notes=merged_bins((table,), binning),
     )
 
 
@@ -200,7 +200,7 @@ def _one_pair_a_class(predictions: Predictions, pairs: Binned, tables: Sequence[
         view="classwise",
         tables=tables,
         by_class=tables,
-        notes=(*_absent_classes(predictions), *_merged_bins(tables, binning)),
+        notes=(*_absent_classes(predictions), *merged_bins(tables, binning)),
     )
 
 
@@ -214,11 +214,11 @@ def _all_pairs(pairs: Binned, classes: "ClassBins | _KeptPairs", binning: Binnin
         by_class=classes.tables(),
         reliability=table,
         reliability_view="flattened",
-        notes=_merged_bins((table,), binning),
+        notes=merged_bins((table,), binning),
     )
 
 
-def _merged_bins(tables: Sequence[BinTable], binning: Binning) -> tuple[str, ...]:
+def merged_bins(tables: Sequence[BinTable], binning: Binning) -> tuple[str, ...]:
     """A note where ties left fewer quantile bins than were asked for."""
     if binning.strategy == "uniform":
         return ()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import ceil, floor, inf, isfinite, log10
 from types import MappingProxyType
 from typing import Literal
 from zlib import crc32
@@ -22,6 +22,7 @@ from calibkit.selective import TiedBlocks, augrc_of, aurc_of, auroc_of, blocks_o
 from calibkit.smooth_calibration import smooth_error
 from calibkit.state import bounds
 from calibkit.state.evidence import Tallied
+from calibkit.state.quantiles import Cut
 from calibkit.tally import Histogram
 
 _NEEDS_ROWS: Mapping[str, str] = MappingProxyType(
@@ -53,12 +54,13 @@ class FromCells:
     bounds: Mapping[str, float] = field(default_factory=dict)
 
 
-def further_of_state(evidence: Tallied, *, seed: int) -> FromCells:
+def further_of_state(evidence: Tallied, *, seed: int, cut: Cut) -> FromCells:
     """Every metric on request that cells can give, with a bound for its error; and why the others are absent."""
-    found = dict(_found(evidence)) if evidence.about.n else {}
+    found = dict(_found(evidence, cut)) if evidence.about.n else {}
     values = {name: Estimate(value=value) for name, (value, _) in found.items()}
     tests = dict(_tests(evidence.event)) if evidence.about.n else {}
-    limits = {name: bound for name, (_, bound) in found.items() if bound > 0} | _bounds_of_rankings(evidence)
+    limits = {**cut.bounds, **{name: bound for name, (_, bound) in found.items() if bound > 0}}
+    limits |= _bounds_of_rankings(evidence)
     limits |= {name: bound for name, (_, bound) in tests.items()}
     absent = {name: reason for name, reason in _absent(evidence) if name not in values}
     return FromCells(
@@ -67,17 +69,18 @@ def further_of_state(evidence: Tallied, *, seed: int) -> FromCells:
             by_chance=dict(_chances(evidence, values, seed)),
             tests={name: test for name, (test, _) in tests.items()},
             absent=absent,
-            notes=tuple(_notes(absent, limits, evidence)),
+            notes=tuple(_notes(absent, evidence)),
         ),
         bounds=limits,
     )
 
 
-def _found(evidence: Tallied) -> Iterator[tuple[str, tuple[float, float]]]:
+def _found(evidence: Tallied, cut: Cut) -> Iterator[tuple[str, tuple[float, float]]]:
     """Values, and how far they can be off: 0 where they are exact."""
     for metric in METRICS.values():
-        if metric.table_kernel is not None and not _not_counts(metric.name, evidence):
-            yield metric.name, (float(metric.table_kernel(evidence.table, None)), 0.0)
+        whole = metric.name != "debiased_rmsce" or not cut.bounds
+        if metric.table_kernel is not None and whole and not _not_counts(metric.name, evidence):
+            yield metric.name, (float(metric.table_kernel(evidence.table, None)), cut.bounds.get("ece", 0.0))
     if evidence.about.view == "classwise":
         kernel = METRICS["classwise_ece"].class_kernel
         assert kernel is not None
@@ -137,7 +140,9 @@ def _absent(evidence: Tallied) -> Iterator[tuple[str, str]]:
     for metric in METRICS.values():
         if not metric.on_request or metric.name in evidence.rankings:
             continue
-        if _not_counts(metric.name, evidence):
+        if metric.name == "debiased_rmsce" and not evidence.about.weighted:
+            yield metric.name, "a state has no bound for it in bins of equal count"
+        elif _not_counts(metric.name, evidence):
             yield metric.name, "it needs weights that are counts, and a state does not know whether its weights are"
         elif metric.name in _NEEDS_ROWS:
             yield metric.name, f"a state does not hold it: {_NEEDS_ROWS[metric.name]}"
@@ -176,14 +181,30 @@ def _chances(evidence: Tallied, values: Mapping[str, Estimate], seed: int) -> It
             yield name, metric.chance_kernel(pairs, rng=stream(metric))
 
 
-def _notes(absent: Mapping[str, str], limits: Mapping[str, float], evidence: Tallied) -> Iterator[str]:
+def _notes(absent: Mapping[str, str], evidence: Tallied) -> Iterator[str]:
     for name, reason in absent.items():
         yield f"No {METRICS[name].title}: {reason}."
     if evidence.about.weighted and evidence.about.n:
         yield "No interval for augrc: of weighted rows it needs each row."
     left_out = [test.title for name, test in TESTS.items() if name not in _TESTS]
     yield f"No {' and no '.join(left_out)} test: a state does not hold what they need of each row."
+
+
+def distances(limits: Mapping[str, float]) -> Iterator[str]:
+    """A note on how far numbers from cells can be off.
+
+    Examples
+    --------
+    >>> next(distances({"smooth_ece": 1.234e-6}))
+    'From cells of forecasts; the rows themselves would differ by at most: smooth ECE 1.3e-06.'
+    """
     if limits:
         titles = {name: one.title for registry in (METRICS, TESTS) for name, one in registry.items()}
-        within = "; ".join(f"{titles[name]} {bound:.0e}" for name, bound in limits.items())
+        within = "; ".join(f"{titles[name]} {_rounded_up(bound):.1e}" for name, bound in limits.items())
         yield f"From cells of forecasts; the rows themselves would differ by at most: {within}."
+
+
+def _rounded_up(bound: float) -> float:
+    """With two digits, and not below."""
+    unit = 10.0 ** (floor(log10(bound)) - 1) if 0 < bound < inf else 1.0
+    return ceil(bound / unit) * unit if isfinite(bound) else bound

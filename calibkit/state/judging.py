@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from calibkit.binning import Binning
 from calibkit.bracket import chance
 from calibkit.calibration_error import curve_of
 from calibkit.evaluation import Evaluation, judge_evidence
@@ -9,10 +10,11 @@ from calibkit.evidence import About, what_was_seen
 from calibkit.one_pass import Settings
 from calibkit.render import plain_number
 from calibkit.state.evidence import Tallied
-from calibkit.state.further import FromCells, further_of_state
+from calibkit.state.further import FromCells, distances, further_of_state
+from calibkit.state.quantiles import Cut, quantile_table
 from calibkit.state.rows import check_mean_weight
-from calibkit.tally import Tally, class_tables, table_of_bins
-from calibkit.views import absent_classes
+from calibkit.tally import Tally, class_tables, histogram_of, table_of_bins
+from calibkit.views import absent_classes, merged_bins
 
 # Rankings with intervals, where rows have no weights.
 _RANKINGS = ("aurc", "augrc")
@@ -20,9 +22,10 @@ _RANKINGS = ("aurc", "augrc")
 
 def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: Settings) -> Evaluation:
     """What `evaluate` gives for the rows of a tally."""
-    table, level = table_of_bins(tally), settings.confidence_level
+    level, asked = settings.confidence_level, settings.metrics == "all"
+    cut = _cut(tally, settings.binning)
+    table = cut.table
     check_mean_weight(table)
-    asked = settings.metrics == "all"
     evidence = Tallied(
         about=about,
         tally=tally,
@@ -30,7 +33,7 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
         of_view=class_tables(tally) if about.many_pairs else None,
         rankings=_RANKINGS if asked and not about.weighted and about.n else (),
     )
-    more = further_of_state(evidence, seed=settings.seed) if asked else FromCells()
+    more = further_of_state(evidence, seed=settings.seed, cut=cut) if asked else FromCells(bounds=cut.bounds)
     told: dict[str, object] = {"rows": "state"}
     if more.bounds:
         told["error_bounds"] = {name: plain_number(bound) for name, bound in more.bounds.items()}
@@ -47,8 +50,17 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
         notes=(
             *notes,
             *what_was_seen(about, tally.facts, effective=evidence.effective),
+            *merged_bins((table,), settings.binning),
             *(absent_classes(tally.classes) if about.view == "classwise" and tally.classes is not None else ()),
             *(("No chance level of ECE: in this view it is drawn from rows.",) if about.many_pairs and level else ()),
+            *distances(more.bounds),
         ),
         told=told,
     )
+
+
+def _cut(tally: Tally, binning: Binning) -> Cut:
+    """The bin table: of equal width whole cells, of equal count as near as cells allow."""
+    if binning.strategy == "uniform":
+        return Cut(table=table_of_bins(tally))
+    return quantile_table(histogram_of(tally).told_apart(), binning, weighted=tally.weighted)

@@ -57,7 +57,7 @@ def take_rows(tally: Tally, rows: Predictions, settings: StateSettings, *, threa
         tally.take(rows, score_rows(rows, threads=threads), settings.view)
         return
     assert rows.labels is not None
-    classes = ClassBins(rows.labels, rows.n_classes or 2, settings.binning)
+    classes = ClassBins(rows.labels, rows.n_classes or 2, settings.bins)
     scores = score_rows(rows, threads=threads, visit=classes.visit)
     if rows.is_binary:
         visit_binary(classes.visit, scores)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from calibkit._checks import check_cells
-from calibkit.binning import Binning, Closed
+from calibkit.binning import Binning, Closed, Strategy
 from calibkit.errors import DataError
 from calibkit.predictions import Kind, Predictions
 from calibkit.tally import Cells, Tally, empty_tally
@@ -19,7 +19,9 @@ class StateSettings:
     Attributes
     ----------
     n_bins : int
-        Number of bins of equal width.
+        Number of bins.
+    binning : {"uniform", "quantile"}
+        Bins of equal width, or of equal count.
     edges : {"right", "left"}
         The closed end of a bin.
     view : str or None
@@ -37,6 +39,7 @@ class StateSettings:
     """
 
     n_bins: int = 15
+    binning: Strategy = "uniform"
     edges: Closed = "right"
     view: View | None = None
     n_classes: int | None = None
@@ -46,9 +49,15 @@ class StateSettings:
     class_names: tuple[str, ...] | None = None
 
     @property
-    def binning(self) -> Binning:
+    def bins(self) -> Binning:
         """The bins."""
-        return Binning(n_bins=self.n_bins, edges=self.edges)
+        return Binning(n_bins=self.n_bins, strategy=self.binning, edges=self.edges)
+
+    @property
+    def cells(self) -> Cells:
+        """The cells, cut at the edges of bins of equal width."""
+        uniform = self.binning == "uniform"
+        return Cells(binning=self.bins if uniform else Binning(n_bins=1, edges=self.edges))
 
     def joined(self, other: "StateSettings", *, ours: str, theirs: str) -> "StateSettings":
         """What both have in common; an error that names the first thing in which they differ."""
@@ -67,6 +76,7 @@ class StateSettings:
         """These settings, with what predictions fix."""
         found = StateSettings(
             n_bins=self.n_bins,
+            binning=self.binning,
             edges=self.edges,
             view=resolve_view(predictions, self.view),
             n_classes=predictions.n_classes,
@@ -88,7 +98,7 @@ class StateSettings:
         if self.kind is None:
             return None
         return empty_tally(
-            Cells(binning=self.binning),
+            self.cells,
             n_classes=self.n_classes,
             proper=self.kind in ("logits", "probs"),
             weighted=bool(self.weighted),

@@ -5,7 +5,7 @@ from typing import Literal
 from calibkit._checks import check_choice, check_int, quoted
 from calibkit._intake.notes import summed_notes
 from calibkit.binning import Binning
-from calibkit.errors import DataError, InputFormatError
+from calibkit.errors import DataError, InputFormatError, OptionError
 from calibkit.evaluation import Evaluation
 from calibkit.evidence import About
 from calibkit.files.source import AnyPath
@@ -33,7 +33,10 @@ class CalibrationState:
     n_classes : int, optional
         Number of classes; by default that of the first predictions.
     n_bins : int, default 15
-        Number of bins of equal width (Guo et al. 2017).
+        Number of bins (Guo et al. 2017).
+    binning : {"uniform", "quantile"}, default "uniform"
+        Bins of equal width, or of equal count: those are put together from cells of forecasts, and
+        ``settings["error_bounds"]`` of an evaluation says how far their errors can be from those of the rows.
     edges : {"right", "left"}, default "right"
         Which end of a bin is closed; 0 and 1 are always inside.
     view : {"top-label", "positive", "classwise", "flattened"}, optional
@@ -68,14 +71,19 @@ class CalibrationState:
         *,
         n_classes: int | None = None,
         n_bins: int = 15,
+        binning: Literal["uniform", "quantile"] = "uniform",
         edges: Literal["right", "left"] = "right",
         view: View | None = None,
     ) -> None:
-        binning = Binning(n_bins=n_bins, edges=edges)
+        bins = Binning(n_bins=n_bins, strategy=binning, edges=edges)
         k = None if n_classes is None else check_int(n_classes, option="n_classes", low=2)
         if view is not None:
             check_choice(view, VIEWS, option="view")
-        self._settings = StateSettings(n_bins=binning.n_bins, edges=binning.edges, view=view, n_classes=k)
+        if bins.strategy == "quantile" and view in ("classwise", "flattened"):
+            raise OptionError(f'binning="quantile": a state of view {view} holds bins of equal width alone.')
+        self._settings = StateSettings(
+            n_bins=bins.n_bins, binning=bins.strategy, edges=bins.edges, view=view, n_classes=k
+        )
         self._tally: Tally | None = None
         self._notes: tuple[str, ...] = ()
         self._sources: tuple[Source, ...] = ()
@@ -259,7 +267,7 @@ class CalibrationState:
         settings = make_settings(
             view=self._settings.view,
             n_bins=self._settings.n_bins,
-            binning="uniform",
+            binning=self._settings.binning,
             edges=self._settings.edges,
             confidence_level=confidence_level,
             rng=rng,
