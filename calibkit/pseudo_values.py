@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from calibkit._checks import check_counts
 from calibkit._numerics import Floats, weighted_mean
 from calibkit.pairs import Pairs, pool_rows
-from calibkit.selective import TiedBlocks, aurc_of, blocks_of, reciprocals, summed_risks
+from calibkit.selective import TiedBlocks, blocks_of, reciprocals, summed_risks
 from calibkit.units import Units
 
 # With fewer wrong or right answers than this, their number alone makes the interval unsure (docs/coverage.md).
@@ -42,9 +42,9 @@ def aurc_rows(pairs: Pairs) -> Floats:
         return np.empty(0)
     tied, block = pool_rows(pairs)
     blocks = blocks_of(tied)
-    right, wrong = _risks_taken(blocks)
+    own, right, wrong = _risks_taken(blocks)
     rows = np.where(pairs.outcome, right[::-1][block], wrong[::-1][block])
-    return np.asarray(rows + (aurc_of(blocks) - weighted_mean(rows, pairs.weights)))
+    return np.asarray(rows + (own.sum() / blocks.size.sum() - weighted_mean(rows, pairs.weights)))
 
 
 def augrc_rows(pairs: Pairs) -> Floats:
@@ -104,17 +104,18 @@ def why_no_difference(
     return few
 
 
-def _risks_taken(blocks: TiedBlocks) -> tuple[Floats, Floats]:
-    """By how much r_1 + ... + r_n falls without a right row, and without a wrong one, of each block, (b,) each."""
+def _risks_taken(blocks: TiedBlocks) -> tuple[Floats, Floats, Floats]:
+    """Of each block, (b,): its part of r_1 + ... + r_n, and by how much that falls without a right, or a wrong, row."""
+    above, size = blocks.above, blocks.size
+    sums, last = reciprocals(above, size), 1 / (above + size)  # of 1/(a + 1), ..., 1/(a + m)
     # Blocks below have a row less above them, and a wrong one less if it was wrong.
-    above = np.maximum(blocks.above, 1)  # the first block is below none
-    share = blocks.wrong / blocks.size
-    fewer = reciprocals(above - 1, blocks.size)
-    fall = (share * blocks.above - blocks.wrong_above) * (1 / above - 1 / (above + blocks.size)) - share * fewer
-    below = summed_risks(blocks) + _after(fall)
-    without = (replace(blocks, size=blocks.size - 1, wrong=blocks.wrong - wrong) for wrong in (0, 1))
-    right, wrong = (below - summed_risks(rest) for rest in without)
-    return right, wrong + _after(fewer)
+    first = 1 / np.maximum(above, 1)  # the first block is below none
+    fewer, share = sums + first - last, blocks.wrong / size
+    fall = (share * above - blocks.wrong_above) * (first - last) - share * fewer
+    own = summed_risks(blocks, sums)
+    without = (replace(blocks, size=size - 1, wrong=blocks.wrong - wrong) for wrong in (0, 1))
+    right, wrong = (own + _after(fall) - summed_risks(rest, sums - last) for rest in without)
+    return own, right, wrong + _after(fewer)
 
 
 def _after(values: Floats) -> Floats:

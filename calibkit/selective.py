@@ -62,12 +62,13 @@ def aurc_of(blocks: TiedBlocks) -> float:
     return float(summed_risks(blocks).sum() / blocks.size.sum()) if len(blocks.size) else float("nan")
 
 
-def summed_risks(blocks: TiedBlocks) -> Floats:
-    """Over the rows of each block, (b,): error rates of all rows down to it, summed, and the mean over their orders."""
+def summed_risks(blocks: TiedBlocks, sums: Floats | None = None) -> Floats:
+    """Over the rows of each block, (b,): error rates of all rows down to it, summed; `sums` are its `reciprocals`."""
     # Of m tied rows with e wrong ones, below a rows with E wrong ones, the first t hold t e/m wrong ones on average:
     # sum_t (E + t e/m)/(a + t) = e + (E - a e/m) sum_t 1/(a + t).
     excess = blocks.wrong_above - blocks.above * blocks.wrong / np.maximum(blocks.size, 1)
-    return np.asarray(np.where(blocks.size > 0, blocks.wrong + excess * reciprocals(blocks.above, blocks.size), 0.0))
+    sums = reciprocals(blocks.above, blocks.size) if sums is None else sums
+    return np.asarray(np.where(blocks.size > 0, blocks.wrong + excess * sums, 0.0))
 
 
 def reciprocals(start: Floats, length: Floats) -> Floats:
