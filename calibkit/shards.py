@@ -12,7 +12,7 @@ from calibkit.errors import CalibkitError, DataError
 from calibkit.files.contents import shown
 from calibkit.files.expanding import Paths, expand
 from calibkit.files.scanning import watched_scan
-from calibkit.files.source import AnyPath, FileChangedError
+from calibkit.files.source import AnyPath, tells_of_change
 from calibkit.files.urls import is_url, without_secrets
 from calibkit.predictions import Predictions
 from calibkit.state import CalibrationState
@@ -133,7 +133,7 @@ def _ahead(blocks: Generator[Predictions]) -> Generator[Predictions]:
                 yield block
             except CalibkitError as error:
                 failure = coming.exception()
-                blocks.throw(failure if isinstance(failure, FileChangedError) else error)
+                blocks.throw(failure if failure is not None and tells_of_change(failure) else error)
             block = coming.result()
 
 

@@ -74,6 +74,9 @@ def _check_archive(source: Source) -> None:
     """A .pt file is a zip archive that stores its members as they are: nothing in it can grow."""
     with zipfile.ZipFile(source.file) as archive:
         members = archive.infolist()
+        damaged = archive.testzip() if source.by_block else None  # torch compares no checksums of what it maps
+    if damaged is not None:
+        raise InputFormatError(f"{source.shown}: the checksum of {shown(damaged)} is wrong; the file is damaged")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise InputFormatError(f"{source.shown}: holds compressed members, which torch.save does not write")
     if sum(member.file_size for member in members) > source.size:

@@ -19,12 +19,9 @@ DEFAULT_MAX_BYTES = 16 * 2**30
 LIKELY_RATIO = 100
 HARMLESS_BYTES = 2**30
 CHUNK = 1 << 20
+_CHANGED = "while it was read"
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-
-class FileChangedError(DataError):
-    """A file that was written to, replaced or removed while it was read; whatever else it seems to be may be that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +113,7 @@ def _opened_url(url: str, max_bytes: int | None, *, by_block: bool) -> Iterator[
         before = remote.mark()
         yield Source(path=remote.name, file=file, size=size, max_bytes=most, by_block=by_block, remote=True)
         if remote.mark() != before:
-            raise FileChangedError(
-                f"{shown(remote.name)}: changed while it was read; read it again once it is complete"
-            )
+            raise DataError(f"{shown(remote.name)}: changed {_CHANGED}; read it again once it is complete")
 
 
 def _limit(max_bytes: int | None, size: int, *, by_block: bool) -> int:
@@ -187,11 +182,16 @@ def _streamed(name: str, file: BinaryIO, limit: int) -> Source:
     return Source(path=name, file=BytesIO(data), size=len(data), max_bytes=limit, streamed=True)
 
 
+def tells_of_change(error: BaseException | None) -> bool:
+    """Whether an error says that a file changed while it was read: whatever else seems wrong with it may be that."""
+    return type(error) is DataError and _CHANGED in str(error)
+
+
 def _check_unchanged(name: str, before: os.stat_result) -> None:
     """Refuse values from a file that was written to, or replaced, while they were read."""
     try:
         after = Path(name).stat()
     except OSError as error:
-        raise FileChangedError(f"{shown(name)}: disappeared while it was read; read it again") from error
+        raise DataError(f"{shown(name)}: disappeared {_CHANGED}; read it again") from error
     if any(getattr(before, key) != getattr(after, key) for key in ("st_size", "st_mtime_ns", "st_ino", "st_dev")):
-        raise FileChangedError(f"{shown(name)}: changed while it was read; read it again once it is complete")
+        raise DataError(f"{shown(name)}: changed {_CHANGED}; read it again once it is complete")

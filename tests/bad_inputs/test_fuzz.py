@@ -85,6 +85,38 @@ def test_damaged_files(tmp_path, name):
     assert refusals > ROUNDS / 10
 
 
+def whole_or_blocks(path, **options):
+    """What `load` and `scan` make of a file: predictions or None, each."""
+    found = []
+    for reader in (ck.load, lambda *given, **named: [*ck.scan(*given, block_rows=3, **named)]):
+        try:
+            found.append(reader(path, **options))
+        except CalibkitError:
+            found.append(None)
+    return found
+
+
+@pytest.mark.parametrize("name", [*WRITERS, "net.csv", "net.jsonl"])
+def test_damaged_files_are_the_same_by_block(tmp_path, name):
+    """A file that is refused whole is refused in blocks, the last of which is not the file's end then."""
+    path = tmp_path / name
+    {**WRITERS, "net.csv": write_csv, "net.jsonl": write_jsonl}[name](path)
+    np.save(tmp_path / "labels.npy", LABELS)
+    options = {"logits": "array", "labels_file": str(tmp_path / "labels.npy")} if path.suffix == ".npy" else {}
+    data, rng = path.read_bytes(), np.random.default_rng(77)
+    for turn in range(ROUNDS):
+        damaged = bytearray(data)
+        DAMAGE[turn % len(DAMAGE)](rng, damaged, int(rng.integers(len(damaged))))
+        path.write_bytes(damaged)
+        whole, blocks = whole_or_blocks(path, **options)
+        assert blocks is None or whole is not None, turn
+        if path.suffix != ".pt":  # of which all checksums are compared, while torch passes over some
+            assert (whole is None) == (blocks is None), turn
+        if blocks is not None:
+            np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), whole.labels)
+            np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), whole.values)
+
+
 def test_random_bytes_under_every_extension(tmp_path):
     rng = np.random.default_rng(7)
     starts = (b"", b"PK\x03\x04", b"\x93NUMPY\x01\0", b"ARROW1\0\0", b"PAR1", b"\xff\xff\xff\xff", b"{", b"label,p\n")

@@ -154,7 +154,7 @@ def test_row_52_unnamed_classes_in_another_order_are_noticed_by_their_labels():
 
 
 @pytest.mark.parametrize(
-    "given", [PROBS, "net.npz", None, (LABELS, PROBS), {"labels": LABELS}], ids=lambda given: type(given).__name__
+    "given", [PROBS, None, (LABELS, PROBS), {"labels": LABELS}, 3, [0.5]], ids=lambda given: type(given).__name__
 )
 def test_what_is_no_predictions(given):
     with refused(InputFormatError, f"expected Predictions, got {type(given).__name__}", "from_probs", "load(path)"):
@@ -164,6 +164,13 @@ def test_what_is_no_predictions(given):
         ck.compare({"a": good, "b": given})
     with refused(InputFormatError, "calibrate_on['a']: expected Predictions"):
         ck.compare({"a": good}, calibrate_on={"a": given})
+
+
+def test_a_path_is_no_predictions_of_a_comparison():
+    with refused(InputFormatError, "models['b']: expected Predictions, got str"):
+        ck.compare({"a": from_probs(LABELS, PROBS), "b": "net.npz"})
+    with refused(InputFormatError, "none.npz: cannot be opened: No such file"):
+        ck.evaluate("none.npz")
 
 
 def test_models_without_names():
