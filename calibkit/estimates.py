@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from calibkit.bracket import Chance, bracket_interval, many_pairs_ends
+from calibkit.bracket import Chance, bracket_interval, many_pairs_ends, rms_interval
+from calibkit.by_chance import error_by_chance
 from calibkit.calibration_error import calibration_error
 from calibkit.evidence import FEW_ROWS, Evidence
 from calibkit.intervals import MeanInterval
 from calibkit.metrics import METRICS
-from calibkit.one_pass import Settings, why_no_ece_interval
+from calibkit.one_pass import Settings, stream, why_no_ece_interval
 from calibkit.proportions import wilson_interval
 from calibkit.results import Estimate
 
@@ -29,6 +30,7 @@ def standard_estimates(
         if metric.norm is not None
     }
     metrics["ece"] = _ece(metrics["ece"].value, evidence, settings, null, reasons)
+    metrics["rmsce"] = _rmsce(metrics["rmsce"].value, evidence, settings)
     metrics |= {name: means[name] for name in ("nll", "brier") if name in means}
     metrics |= {name: _with_t(name, evidence, settings, reasons) for name in evidence.rankings}
     return metrics, reasons
@@ -90,4 +92,15 @@ def _ece(value: float, evidence: Evidence, settings: Settings, null: Chance | No
         low, high, reason = bracket_interval(evidence.bracketed, level=level, chance=null)
     if reason is not None:
         reasons.append(f"No interval for ECE: {reason}.")
+    return Estimate(value=value, low=low, high=high)
+
+
+def _rmsce(value: float, evidence: Evidence, settings: Settings) -> Estimate:
+    """RMSCE; of dependent rows and of k pairs a row no interval was shown to cover."""
+    about, level = evidence.about, settings.confidence_level
+    if level is None or about.many_pairs or about.grouped or about.n == 0:
+        return Estimate(value=value)
+    table = evidence.tables[0]
+    chance = error_by_chance(table, norm="l2", rng=stream(settings, "rmsce"))
+    low, high, _ = rms_interval(table, level=level, chance=chance)  # why there is none is said of ECE
     return Estimate(value=value, low=low, high=high)

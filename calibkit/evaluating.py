@@ -89,8 +89,9 @@ def evaluate(
 
     Notes
     -----
-    Means have t intervals, accuracy and base rate Wilson intervals, ECE the bracket interval; MCE and the RMS
-    calibration error have none. With ``groups`` the rows of a group count as dependent: group jackknife.
+    Means have t intervals, accuracy and base rate Wilson intervals, ECE the bracket interval, the RMS calibration error
+    an interval from its square (of independent rows with one pair each); MCE has none. With ``groups`` the rows of a
+    group count as dependent: group jackknife.
 
     The limit is a fixed number, not the memory of the machine, so that the same files are evaluated in the same way
     everywhere. What a state gives up is in docs/scale.md.

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from zlib import crc32
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
 from calibkit.goodness_of_fit import TestResult
 from calibkit.metrics import METRICS, TESTS, Metric
-from calibkit.one_pass import Scored, Settings
+from calibkit.one_pass import Scored, Settings, stream
 from calibkit.pairs import Pairs
 from calibkit.results import Estimate
 
@@ -69,18 +68,13 @@ def _pairs(metric: Metric, scored: Scored) -> Pairs:
 
 def _chances(there: list[Metric], scored: Scored, settings: Settings) -> Iterator[tuple[str, Chance]]:
     """What a calibrated model would show: of RMSCE and MCE, where a row has one pair, and of metrics on request."""
-
-    def stream(metric: Metric) -> np.random.Generator:
-        # A stream of its own: a metric's chance level does not depend on which others there are.
-        return np.random.default_rng([settings.seed, crc32(metric.name.encode())])
-
     if scored.view in ("top-label", "positive"):
         for name in ("rmsce", "mce"):
             norm = METRICS[name].norm
             assert norm is not None
-            yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(METRICS[name]))
+            yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(settings, name))
     for metric in there:
-        chance = _chance(metric, scored, settings, stream(metric)) if metric.by_chance else None
+        chance = _chance(metric, scored, settings, stream(settings, metric.name)) if metric.by_chance else None
         if chance is not None:
             yield metric.name, chance
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,11 @@ def make_settings(
         threads=threads,
         metrics=metrics,
     )
+
+
+def stream(settings: Settings, metric: str) -> np.random.Generator:
+    """A source of random numbers of a metric's own: what it shows does not depend on which others there are."""
+    return np.random.default_rng([settings.seed, crc32(metric.encode())])
 
 
 def check_predictions(given: object, what: str = "predictions") -> None:

@@ -12,6 +12,7 @@ from calibkit.binning import BinTable
 from calibkit.bracket.null import null_errors
 from calibkit.bracket.paired import difference_error, paired_ends, sure_share
 from calibkit.bracket.parts import Parts, effective_counts, parts_of, table_size
+from calibkit.bracket.rms import rms_ends
 from calibkit.bracket.single import many_table_ends, table_ends
 from calibkit.intervals import with_unseen
 
@@ -78,6 +79,27 @@ def chosen(table: BinTable, which: NDArray[np.bool_]) -> BinTable:
     return BinTable(edges=table.edges, weighted=table.weighted, **{name: getattr(table, name)[which] for name in names})
 
 
+def rms_p_values(table: BinTable, rng: np.random.Generator) -> Floats:
+    """p-value of the chance test of the root mean square error of every table."""
+    rows, weight = np.rint(effective_counts(table)).astype(np.int64), np.where(table.count > 0, table.weight, 1.0)
+    said, share = np.clip(table.confidence_sum / weight, 0, 1), table.weight / table.weight.sum(axis=-1, keepdims=True)
+    seen = (share * (said - table.outcome_sum / weight) ** 2).sum(axis=-1)
+    drawn = rng.binomial(rows, said, size=(NULL_DRAWS, *rows.shape)) / np.maximum(rows, 1)
+    null = (share * (drawn - said) ** 2).sum(axis=-1)
+    return np.asarray((1 + np.count_nonzero(null >= seen * (1 - 1e-12), axis=0)) / (1 + NULL_DRAWS))
+
+
+def rms_judged(table: BinTable, truth: Floats | float, rng: np.random.Generator, *, sized: bool) -> Drawn:
+    """The interval of the root mean square error of every table, as `judged` that of ECE."""
+    low, high = rms_ends(table, level=LEVEL, explained=False)
+    asked = np.ones(len(low), dtype=bool) if sized else low > 0
+    p_value = np.full(len(low), np.nan)
+    if asked.any():
+        p_value[asked] = rms_p_values(chosen(table, asked), rng)
+    low, high = rms_ends(table, level=LEVEL, explained=p_value > (1 - LEVEL) / 2)
+    return Drawn(low=low, high=high, truth=truth, p_value=p_value if sized else None)
+
+
 def bracket(world: World, n: int, rng: np.random.Generator, repetitions: int) -> Drawn:
     """The bracket interval, and of a calibrated world the p-value of the chance test."""
     counts = forecast_counts(n, rng, repetitions)
@@ -85,14 +107,37 @@ def bracket(world: World, n: int, rng: np.random.Generator, repetitions: int) ->
     return judged(tables(world, counts, hits), world.error, rng, sized=world.error < 1e-9)
 
 
+def rms(world: World, n: int, rng: np.random.Generator, repetitions: int) -> Drawn:
+    """The same for the root mean square error."""
+    counts = forecast_counts(n, rng, repetitions)
+    hits = rng.binomial(counts, world.accuracy)
+    return rms_judged(tables(world, counts, hits), world.rms, rng, sized=world.error < 1e-9)
+
+
 def quantile_bracket(world: World, n: int, n_bins: int, rng: np.random.Generator, repetitions: int) -> Drawn:
     """The bracket over the sample's own quantile bins; the truth is the error over those."""
+    table, _, gap = quantile_tables(world, n, n_bins, rng, repetitions)
+    return judged(table, np.abs(gap).sum(axis=1), rng, sized=world.error < 1e-9)
+
+
+def quantile_rms(world: World, n: int, n_bins: int, rng: np.random.Generator, repetitions: int) -> Drawn:
+    """The same for the root mean square error."""
+    table, share, gap = quantile_tables(world, n, n_bins, rng, repetitions)
+    square = np.divide(gap**2, share, out=np.zeros(gap.shape), where=share > 0)
+    return rms_judged(table, np.sqrt(square.sum(axis=1)), rng, sized=world.error < 1e-9)
+
+
+def quantile_tables(
+    world: World, n: int, n_bins: int, rng: np.random.Generator, repetitions: int
+) -> tuple[BinTable, Floats, Floats]:
+    """Tables over the samples' own quantile bins; and of each of these bins the true share and gap."""
     counts = forecast_counts(n, rng, repetitions)
     hits = rng.binomial(counts, world.accuracy)
     index = quantile_index(counts, n_bins)
-    gap = np.broadcast_to(world.shares * (world.confidence - world.accuracy), counts.shape)
-    truth = np.abs(sums_by_bin(gap, index, n_bins)).sum(axis=1)
-    return judged(tables(world, counts, hits, index, n_bins), truth, rng, sized=world.error < 1e-9)
+    share = np.broadcast_to(world.shares, counts.shape)
+    gap = share * (world.confidence - world.accuracy)
+    table = tables(world, counts, hits, index, n_bins)
+    return table, *(sums_by_bin(values, index, n_bins) for values in (share, gap))
 
 
 def quantile_index(counts: Counts, n_bins: int) -> NDArray[np.intp]:

@@ -1,6 +1,6 @@
 """What is simulated: every table, its columns, and a task for each of its lines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -35,6 +35,8 @@ BINS = (5, 15, 50)
 ERRORS = (0.0, 0.01, 0.03, 0.10)
 
 Line = tuple[tuple[str, ...], list[Cell]]
+# Forecasts, number of bins, shape of the gaps.
+Setting = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,17 @@ class Table:
 # ECE of one model -----------------------------------------------------------------------------------------------------
 
 
-def bracket_line(kind: str, n_bins: int, shape: str, weights: str | None, binning: str, plan: Plan) -> Line:
-    """ECE over fixed bins, or over the sample's quantile bins; the size of the chance test beside calibrated worlds."""
+# By metric, what draws its intervals over fixed bins and over the sample's quantile bins.
+SAMPLERS = {"ECE": (batches.bracket, batches.quantile_bracket), "RMSCE": (batches.rms, batches.quantile_rms)}
+
+
+def bracket_line(
+    kind: str, n_bins: int, shape: str, weights: str | None, binning: str, metric: str, plan: Plan
+) -> Line:
+    """An error over fixed bins, or over the sample's quantile bins; the size of its chance test if calibrated."""
     entries, cells = [], []
-    family = "ECE, quantile bins" if binning == "quantile" else "ECE" if weights is None else "ECE, weighted"
+    family = metric + (", quantile bins" if binning == "quantile" else "" if weights is None else ", weighted")
+    over_fixed, over_quantile = SAMPLERS[metric]
     for error in ERRORS:
         world = make_world(forecasts(kind), shape, error, n_bins, weights)
         if world is None or (error == 0 and shape != "one sign"):
@@ -73,9 +82,7 @@ def bracket_line(kind: str, n_bins: int, shape: str, weights: str | None, binnin
         found = []
         for n in SIZES:
             sampler = (
-                partial(batches.quantile_bracket, world, n, n_bins)
-                if binning == "quantile"
-                else partial(batches.bracket, world, n)
+                partial(over_quantile, world, n, n_bins) if binning == "quantile" else partial(over_fixed, world, n)
             )
             name = f"{kind}, {weights or ''} {n_bins} bins, {shape}, {error:g}, n = {n:,}"
             found.append(plan.cell(name, family, sampler, null=error == 0))
@@ -86,10 +93,13 @@ def bracket_line(kind: str, n_bins: int, shape: str, weights: str | None, binnin
 
 
 def certain_line(kind: str, plan: Plan) -> Line:
-    """ECE and gap of forecasts near 0 and 1, whose misses are rare or absent in a sample."""
+    """ECE, gap and RMSCE of forecasts near 0 and 1, whose misses are rare or absent in a sample."""
     world = certain_world(kind)
     errors = [
         plan.cell(f"{kind}, n = {n:,}", "ECE, few misses", partial(batches.bracket, world, n)) for n in CERTAIN_SIZES
+    ]
+    squares = [
+        plan.cell(f"{kind}, n = {n:,}", "RMSCE, few misses", partial(batches.rms, world, n)) for n in CERTAIN_SIZES
     ]
     sample = [
         partial(rows.mean, design=partial(rows.independent, n), world=world, score=rows.gap) for n in CERTAIN_SIZES
@@ -98,7 +108,7 @@ def certain_line(kind: str, plan: Plan) -> Line:
         plan.cell(f"{kind}, n = {n:,}", "gap, few misses", partial(rows.repeated, draw, world.mean(rows.gap)))
         for n, draw in zip(CERTAIN_SIZES, sample, strict=True)
     ]
-    return (kind, f"{world.error:.4f}", entry(errors), entry(gaps)), errors + gaps
+    return (kind, f"{world.error:.4f}", *(entry(cells) for cells in (errors, gaps, squares))), errors + gaps + squares
 
 
 def view_line(view: Literal["classwise", "flattened"], k: int, shape: str, n_bins: int, plan: Plan) -> Line:
@@ -374,29 +384,34 @@ def group_tasks() -> Iterator[Callable[[Plan], Line]]:
         yield partial(group_line, kind, certain_world(kind).error, "equal", shared, None)
 
 
+def error_tables(metric: str, every: Sequence[Setting], some: Sequence[Setting]) -> Iterator[Table]:
+    """An error of one model, over bins of equal width, over quantile bins, and weighted."""
+    columns: tuple[str, ...] = ("forecasts", "bins", "gaps", *ERROR_COLUMNS)
+    yield Table(
+        title=f"{metric} over bins of equal width, and size of the chance test at 5 %",
+        columns=columns,
+        tasks=tuple(partial(bracket_line, *line, None, "uniform", metric) for line in every),
+    )
+    yield Table(
+        title=f"{metric} over quantile bins, and size of the chance test",
+        columns=columns,
+        tasks=tuple(partial(bracket_line, *line, None, "quantile", metric) for line in some),
+    )
+    yield Table(
+        title=f"{metric} of weighted rows, and size of the chance test",
+        columns=("forecasts", "weights", *columns[1:]),
+        tasks=tuple(
+            partial(bracket_line, *line, weights, "uniform", metric)
+            for line, weights in product(some, ("exponential", "importance"))
+        ),
+    )
+
+
 def tables() -> Iterator[Table]:
     """Every table."""
     every = tuple(product(KINDS, BINS, SHAPES))
     some = tuple(product(SOME_KINDS, BINS, ("one sign", "random")))
-    columns: tuple[str, ...] = ("forecasts", "bins", "gaps", *ERROR_COLUMNS)
-    yield Table(
-        title="ECE over bins of equal width, and size of the chance test at 5 %",
-        columns=columns,
-        tasks=tuple(partial(bracket_line, *line, None, "uniform") for line in every),
-    )
-    yield Table(
-        title="ECE over quantile bins, and size of the chance test",
-        columns=columns,
-        tasks=tuple(partial(bracket_line, *line, None, "quantile") for line in some),
-    )
-    yield Table(
-        title="ECE of weighted rows, and size of the chance test",
-        columns=("forecasts", "weights", "bins", "gaps", *ERROR_COLUMNS),
-        tasks=tuple(
-            partial(bracket_line, *line, weights, "uniform")
-            for line, weights in product(some, ("exponential", "importance"))
-        ),
-    )
+    yield from error_tables("ECE", every, some)
     yield Table(
         title="ECE of k pairs a row",
         columns=("view", "k", "bins", "truth", "true ECE", "coverage"),
@@ -410,10 +425,11 @@ def tables() -> Iterator[Table]:
         columns=("view", "k", "coverage", "p <= .05, %"),
         tasks=tuple(partial(view_chance_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100))),
     )
+    yield from error_tables("RMSCE", every, some)
     many = " / ".join(f"{n:,}" for n in CERTAIN_SIZES)
     yield Table(
         title="ECE of forecasts near 0 and 1, whose misses are few or none",
-        columns=("forecasts", "true ECE", f"ECE, n = {many}", "gap, the same n"),
+        columns=("forecasts", "true ECE", f"ECE, n = {many}", "gap, the same n", "RMSCE"),
         tasks=tuple(partial(certain_line, kind) for kind in (*SATURATED, *SAID)),
     )
     yield Table(

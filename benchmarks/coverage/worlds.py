@@ -63,6 +63,14 @@ class World:
         """True l1 calibration error over the bins."""
         return float(np.abs(np.bincount(self.index, self.shares * (self.confidence - self.accuracy))).sum())
 
+    @property
+    def rms(self) -> float:
+        """True l2 calibration error over the bins."""
+        share, gap = (
+            np.bincount(self.index, v) for v in (self.shares, self.shares * (self.confidence - self.accuracy))
+        )
+        return float(np.sqrt(np.sum(gap[share > 0] ** 2 / share[share > 0])))
+
     def binned(self, rows: Rows, outcome: NDArray[np.bool_], groups: Rows | None = None) -> BinnedRows:
         """A sample, row by row."""
         weights = None if self.weight is None else self.weight[rows]

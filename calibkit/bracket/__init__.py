@@ -5,6 +5,7 @@ from calibkit.bracket.null import Chance, chance
 from calibkit.bracket.paired import paired_bracket
 from calibkit.bracket.pairs_null import SampledRows, chance_of_pairs
 from calibkit.bracket.parts import BinnedRows
+from calibkit.bracket.rms import rms_interval
 from calibkit.bracket.single import bracket_interval, many_pairs_ends, too_rare
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "few_expected",
     "many_pairs_ends",
     "paired_bracket",
+    "rms_interval",
     "too_rare",
 ]

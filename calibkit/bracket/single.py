@@ -91,7 +91,7 @@ def bracket_interval(
     if isinstance(rows, BinnedRows) and rows.groups is not None:
         return _group_ends(rows.present(), level, explained=explained)
     table = rows if isinstance(rows, BinTable) else rows.table
-    units = _table_units(table)
+    units = table_units(table)
     if units.reason is not None:
         return None, None, units.reason
     low, high = table_ends(table, level=level, explained=explained)
@@ -160,7 +160,7 @@ def too_rare(table: BinTable, units: Units) -> str | None:
     )
 
 
-def _table_units(table: BinTable) -> Units:
+def table_units(table: BinTable) -> Units:
     """The rows of a table, each a unit."""
     n, effective = int(table.count.sum()), float(table_size(table))
     return Units(codes=None, row_weight=None, weight=1.0, count=n, effective=effective)

@@ -65,8 +65,9 @@ def _cell(result: Result, name: str) -> tuple[str, ...]:
     if name in result.get("tests", {}):
         value, tested = format_number(result["tests"][name]["statistic"]), result["tests"][name]
     elif name in result["metrics"]:
-        value = " ".join(estimate_parts(result["metrics"][name])).rstrip()
         tested = result.get("by_chance", {}).get(name)
+        parts = estimate_parts(result["metrics"][name])
+        value = parts[0] if tested else " ".join(parts).rstrip()  # a test takes the place of the interval
     else:
         return ("not defined",)
     return (value if tested is None else f"{value} (p {format_p(tested['p_value'])})",)
