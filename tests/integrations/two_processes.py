@@ -70,12 +70,16 @@ def same(rank: int) -> Cases:
     """Metrics whose result is that of one process that has all rows."""
     mine = torch.arange(N)[rank::WORLD]
     whole, none = torch.arange(N), torch.arange(0)
+    mixed = torch.randperm(N, generator=torch.Generator().manual_seed(5)).tensor_split([300])[rank]
     faces = {"torchmetrics": lambda: collected(mine)} if find_spec("torchmetrics") else {}
     return faces | {
         "logits": lambda: fed("labels logits", mine),
         "weights": lambda: fed("labels logits weights", mine, step=77),
         "probs": lambda: fed("labels probs", mine),
         "top1": lambda: fed("labels predicted confidence", mine),
+        "blocks of 1": lambda: fed("labels logits", mine, step=1),
+        "blocks of 7": lambda: fed("labels logits", mine, step=7),
+        "another order": lambda: fed("labels logits", mixed),
         "uneven": lambda: fed("labels logits", whole[:10] if rank else whole[10:]),
         "one has no rows": lambda: fed("labels logits", none if rank else whole),
         "sampler": sampled,
