@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,9 +110,13 @@ def state_of_shard(
     3
     """
     state, shares = CalibrationState(n_bins=n_bins, edges=edges, view=view), list[Callable[[int], float]]()
-    blocks = _ahead(watched_scan(path, shares.append, block_rows=block_rows, **reading))
+
+    def share(block: Predictions) -> float:
+        """Share of the file up to the end of a block."""
+        return shares[0](block.first_row + len(block))
+
+    blocks = _ahead(watched_scan(path, shares.append, block_rows=block_rows, **reading), share)
     for block in blocks:
-        rows = block.first_row + len(block)
         try:
             state.update(block, threads=threads)
         except CalibkitError as error:
@@ -119,22 +124,25 @@ def state_of_shard(
             # A file that is still being written looks broken: the reader knows better.
             blocks.throw(type(error)(f"{shown(without_secrets(os.fsdecode(path)))}: {complaint}"))
         if seen is not None:
-            seen(rows, shares[0](rows))
+            seen(block.first_row + len(block), share(block))
     return state.named(shard_name(path, reading.get("split")))
 
 
-def _ahead(blocks: Generator[Predictions]) -> Generator[Predictions]:
+def _ahead(blocks: Generator[Predictions], share: Callable[[Predictions], float]) -> Generator[Predictions]:
     """The blocks, each read while the one before it is worked on; an error that is thrown in is the reader's."""
     block = next(blocks, None)  # by this thread: a pipe is read to its end at once, and Ctrl-C must get through
-    with ThreadPoolExecutor(1, thread_name_prefix="calibkit-reader") as reader:
+    with ExitStack() as threads:
+        reader = None
         while block is not None:
-            coming = reader.submit(next, blocks, None)
+            if reader is None and share(block) < 1:  # a file of one block is worth no thread
+                reader = threads.enter_context(ThreadPoolExecutor(1, thread_name_prefix="calibkit-reader"))
+            coming = reader.submit(next, blocks, None) if reader else None
             try:
                 yield block
             except CalibkitError as error:
-                failure = coming.exception()
+                failure = coming.exception() if coming else None
                 blocks.throw(failure if failure is not None and tells_of_change(failure) else error)
-            block = coming.result()
+            block = coming.result() if coming else next(blocks, None)
 
 
 def state_of_files(

@@ -139,7 +139,9 @@ class _Column:
             self.width = len(value)
         if len(value) != self.width:
             self._refuse(
-                line, f"has {len(value)} values; the lines before have {self.width}. Every line needs one a class"
+                line,
+                f"has {len(value)} values; the lines before have {self.width}. Every line needs one a class. Questions "
+                "with unlike numbers of choices: give correct and confidence, or fill their probs up with 0",
             )
         strange = set(map(type, value)) - {int, float}
         if strange or not value:
