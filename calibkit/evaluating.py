@@ -34,6 +34,7 @@ def evaluate(
     metrics: Which = "standard",
     max_memory: int = MAX_MEMORY,
     executor: Executor | None = None,
+    client: Any = None,
     progress: Report | None = None,
     **reading: Any,
 ) -> Evaluation:
@@ -68,6 +69,8 @@ def evaluate(
         into a `CalibrationState`. ``evaluation.settings["rows"]`` says which: "in memory" or "state".
     executor : concurrent.futures.Executor, optional
         Reads the files in its processes or on its machines; see `state_of_files`.
+    client : distributed.Client, optional
+        Reads the files on the workers of a Dask cluster; see `state_of_files`.
     progress : callable, optional
         Called with a `Progress` while files are read into a state.
     **reading
@@ -110,17 +113,18 @@ def evaluate(
     """
     options: dict[str, Any] = {"view": view, "n_bins": n_bins, "edges": edges, "threads": threads}
     judging: dict[str, Any] = {"confidence_level": confidence_level, "rng": rng, "metrics": metrics}
+    elsewhere = {"executor": executor, "client": client}
     if isinstance(predictions, Predictions):
-        _refuse_options_of_files({"executor": executor, "progress": progress, **reading})
+        _refuse_options_of_files({**elsewhere, "progress": progress, **reading})
         return evaluate_predictions(predictions, binning=binning, **options, **judging)
     check_int(max_memory, option="max_memory", low=0)
     files = expand(_paths_of(predictions), allow_duplicates=bool(reading.get("allow_duplicates")))
-    loaded = _loaded(files, max_memory, executor, reading)
+    loaded = _loaded(files, max_memory, reading) if executor is client is None else None
     if loaded is not None:
         return evaluate_predictions(loaded, binning=binning, **options, **judging)
     check_state_can(binning)
     name = reading.pop("name", None) or common_name(files)
-    state = state_of_files(files, **options, executor=executor, progress=progress, **reading)
+    state = state_of_files(files, **options, **elsewhere, progress=progress, **reading)
     return state.evaluation(name=name, **judging)
 
 
@@ -136,12 +140,10 @@ def common_name(paths: Iterable[str]) -> str:
     return os.path.commonprefix(stems).rstrip("-_. ") or "files"  # noqa: RUF071 - of names, letter by letter
 
 
-def _loaded(
-    files: tuple[str, ...], max_memory: int, executor: Executor | None, reading: dict[str, Any]
-) -> Predictions | None:
+def _loaded(files: tuple[str, ...], max_memory: int, reading: dict[str, Any]) -> Predictions | None:
     """The predictions of one file that fits, else None."""
     reading = {key: value for key, value in reading.items() if key not in _OF_STATES}
-    if len(files) > 1 or executor is not None or bytes_in_memory(files[0], **reading) > max_memory:
+    if len(files) > 1 or bytes_in_memory(files[0], **reading) > max_memory:
         return None
     if max_memory > DEFAULT_MAX_BYTES:
         reading.setdefault("max_bytes", max_memory)

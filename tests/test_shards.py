@@ -289,7 +289,7 @@ def test_common_name():
 @pytest.mark.usefixtures("folder")
 def test_a_block_is_read_while_the_one_before_is_worked_on(monkeypatch):
     read, worked_on = [threading.Event() for _ in range(3)], []
-    scan = shards.watched_scan
+    scan = shards.shard.watched_scan
 
     def watched(*given, **options):
         for number, block in enumerate(scan(*given, **options)):
@@ -300,7 +300,7 @@ def test_a_block_is_read_while_the_one_before_is_worked_on(monkeypatch):
         assert read[min(len(worked_on) + 1, 2)].wait(timeout=30)
         worked_on.append(len(block))
 
-    monkeypatch.setattr(shards, "watched_scan", watched)
+    monkeypatch.setattr(shards.shard, "watched_scan", watched)
     monkeypatch.setattr(ck.CalibrationState, "update", update)
     shards.state_of_shard("whole.npz", block_rows=1000)
     assert worked_on == [1000] * 3

@@ -38,6 +38,9 @@ OUTPUT = (
 @click.option("--resume", is_flag=True, help="Go on from what --save-state has saved: skip the FILEs that it holds.")
 @click.option("--jobs", type=int, metavar="N", help="Processes that read the FILEs of --together.")
 @click.option(
+    "--scheduler", metavar="ADDRESS", help="Dask reads the FILEs of --together: tcp://HOST:PORT, or local (--jobs N)."
+)
+@click.option(
     "--max-memory", type=int, metavar="BYTES", help="Read a larger FILE block by block into a state; default 4 GiB."
 )
 @with_options(OUTPUT)
@@ -49,6 +52,7 @@ def evaluate_command(
     save_state: str | None,
     resume: bool,
     jobs: int | None,
+    scheduler: str | None,
     max_memory: int | None,
     everything: bool,
     as_json: bool,
@@ -67,15 +71,16 @@ def evaluate_command(
     check_output(as_json=as_json, as_markdown=as_markdown)
     reading, judging = split_options(options)
     metrics: Literal["standard", "all"] = "all" if everything else "standard"
-    whole = Together(save_state=save_state, resume=resume, jobs=jobs)
+    whole = Together(save_state=save_state, resume=resume, jobs=jobs, scheduler=scheduler)
     whole.check()
     for path in (table, save_state):
         check_paths(files, path, reading)
     if together or save_state is not None:
         results = [_of_all(files, whole, reading, judging | {"metrics": metrics})]
     else:
-        if jobs is not None:
-            raise click.UsageError("--jobs is for --together or --save-state")
+        for flag, value in (("--jobs", jobs), ("--scheduler", scheduler)):
+            if value is not None:
+                raise click.UsageError(f"{flag} is for --together or --save-state")
         names = model_names(files)
         with naming_files(dict(zip(names, files, strict=True))):
             judged = zip(names, files, strict=True)

@@ -1,8 +1,8 @@
 """Several files as one evaluation, from a state that is saved, and gone on with after an interruption."""
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,6 @@ import click
 from calibkit.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
-
     from calibkit.shards import Progress
     from calibkit.state import CalibrationState
 
@@ -30,6 +27,7 @@ class Together:
     save_state: str | None = None
     resume: bool = False
     jobs: int | None = None
+    scheduler: str | None = None
     saved_at: float = field(default_factory=time.monotonic)
     files: int = 0
 
@@ -39,6 +37,13 @@ class Together:
             raise click.UsageError("--resume goes on from the state of --save-state; give that")
         if self.jobs is not None and self.jobs < 1:
             raise click.UsageError(f"--jobs {self.jobs}: give a number of processes of at least 1")
+        if self.scheduler not in (None, "local"):
+            if "://" not in str(self.scheduler):
+                raise click.UsageError(
+                    f"--scheduler {self.scheduler}: give local, or the address of a scheduler, tcp://HOST:PORT"
+                )
+            if self.jobs is not None:
+                raise click.UsageError("--jobs is for processes of this machine; a scheduler has its workers")
 
     def state_of(self, paths: Sequence[str], reading: dict[str, Any], **settings: Any) -> "CalibrationState":
         """The state of all files; interrupted, it says what was read, and leaves it beside where it would be saved."""
@@ -50,14 +55,14 @@ class Together:
         state = CalibrationState(**settings)
         self._go_on(state)
         n_files = len(expand(paths))
-        with ProgressLine() as line, self._executor() as executor:
+        with ProgressLine() as line, self._elsewhere() as elsewhere:
 
             def report(progress: "Progress") -> None:
                 line.show(progress)
                 self._keep(state, progress)
 
             try:
-                state_of_files(paths, into=state, threads=threads, executor=executor, progress=report, **reading)
+                state_of_files(paths, into=state, threads=threads, progress=report, **elsewhere, **reading)
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(self._stopped(state, n_files)) from stop
             except BaseException:
@@ -78,18 +83,27 @@ class Together:
                     state.merge(CalibrationState.load(path))
                     return
 
-    def _executor(self) -> "AbstractContextManager[Executor | None]":
-        """Processes that read the files, if there are to be several."""
+    @contextmanager
+    def _elsewhere(self) -> "Iterator[dict[str, Any]]":
+        """Who reads the files, if not this process: workers of Dask, or processes of this machine."""
+        if self.scheduler is not None:
+            from calibkit.shards import connected
+
+            with connected(self.scheduler, n_workers=self.jobs) as client:
+                yield {"client": client}
+            return
         if self.jobs is None or self.jobs == 1:
-            return nullcontext()
+            yield {}
+            return
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
         from signal import SIG_DFL, SIGINT, signal
 
         # Ctrl-C reaches every process of a terminal: those that read end at once, and this one says what was read.
-        return ProcessPoolExecutor(
+        with ProcessPoolExecutor(
             self.jobs, mp_context=get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL)
-        )
+        ) as executor:
+            yield {"executor": executor}
 
     def _keep(self, state: "CalibrationState", progress: "Progress") -> None:
         """Save what is whole now and then: a process that is killed says nothing."""

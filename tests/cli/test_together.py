@@ -180,7 +180,7 @@ def test_ctrl_c_before_the_first_file(run, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("calibkit.shards.state_of_shard", interrupted)
+    monkeypatch.setattr("calibkit.shards.files.state_of_shard", interrupted)
     done = run("evaluate", *SHARDS, "--save-state", "a.ckst")
     assert done.code == 130
     assert "0 of 3 files were read to their end, 0 rows; there was nothing to save" in done.err
