@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+
 from calibkit._checks import check_choice, check_int, quoted
 from calibkit._intake.notes import summed_notes
 from calibkit.binning import Binning
@@ -139,6 +141,7 @@ class CalibrationState:
         """SHA-256 of settings and sums: equal if and only if these are, to the last bit."""
         return digest_of(self._settings, self._tally)
 
+    @np.errstate(under="ignore", over="ignore")  # what is too small for a sum is 0, what is too large is counted
     def update(self, predictions: Predictions, *, threads: int | None = None) -> None:
         """Add rows. If they are refused, the state stays as it was.
 
@@ -222,6 +225,7 @@ class CalibrationState:
     def __add__(self, other: "CalibrationState") -> "CalibrationState":
         return self._merged(other, allow_duplicates=False)
 
+    @np.errstate(under="ignore")
     def evaluation(
         self,
         *,

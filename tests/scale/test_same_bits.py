@@ -42,6 +42,23 @@ def test_small_blocks(kind, weighted, block, threads):
     assert got.evaluation() == expected.evaluation()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("view", ["top-label", "classwise"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("n_classes", [2, 64, 1_000, 5_000])
+def test_rows_of_many_classes(n_classes, dtype, view, threads):
+    rng = np.random.default_rng(n_classes)
+    logits = (3 * rng.normal(size=(22, n_classes))).astype(dtype)
+    rows = ck.Predictions.from_logits(rng.integers(0, n_classes, 22), logits)
+    whole = ck.CalibrationState(view=view)
+    whole.update(rows, threads=1)
+    for block in (1, 7):
+        parts = ck.CalibrationState(view=view)
+        for start in range(0, 22, block):
+            parts.update(rows.take(np.arange(start, min(start + block, 22))), threads=threads)
+        assert parts.digest == whole.digest
+
+
 @pytest.fixture(scope="module", params=["float32", "event"])
 def many(request):
     rows = predictions(request.param, MANY)

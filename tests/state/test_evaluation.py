@@ -116,3 +116,23 @@ def test_weights_that_are_too_small_to_be_cubed():
     rows = ck.Predictions.from_correct([True, False], [0.7, 0.6], weights=[1e-7, 2e-7])
     with pytest.raises(DataError, match="multiply"):
         state_of(rows).evaluation()
+
+
+@pytest.mark.parametrize("options", [{}, {"binning": "quantile"}, {"view": "flattened"}])
+def test_the_callers_error_state_is_left_alone(options):
+    probs = [[1e-300, 1 - 1e-16], [1 - 1e-300, 1e-300], [1e-308, 1.0], [0.4, 0.6]]
+    rows = ck.Predictions.from_probs([1, 0, 0, 1], probs)
+    with np.errstate(all="raise"):
+        assert state_of(rows, **options).evaluation(metrics="all")["accuracy"].value == 0.75
+
+
+def test_scores_beyond_the_range_of_exact_sums_leave_no_interval():
+    logits = np.array([[0.0, 2e5], [3.0, 1.0], [0.5, 1.5]] * 40)
+    got = state_of(ck.Predictions.from_logits(np.zeros(120, int), logits)).evaluation()
+    assert got["nll"].low is None
+    assert got["nll"].value == pytest.approx(
+        ck.evaluate(ck.Predictions.from_logits(np.zeros(120, int), logits))["nll"].value
+    )
+    assert "No interval for nll: the variance is beyond the range of floats." in got.notes
+    huge = state_of(ck.Predictions.from_logits([0, 1], [[0.0, 1e250], [0.0, 1.0]])).evaluation()
+    assert huge["nll"].value == np.inf
