@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +93,23 @@ def test_the_file_is_what_the_docs_say(path):
     assert not beyond.any()
     least, largest = arrays["extent"].view(np.float64)
     assert (-least.max(), largest.max()) == (rows.confidence.min(), rows.confidence.max())
+
+
+def test_the_page_names_every_key_and_array(path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "state-file.md").read_text()
+    arrays = {
+        name for row in re.findall(r"^\| (`.*?`) \| \(", page, flags=re.M) for name in re.findall(r"`(\w+)`", row)
+    }
+    written = set()
+    for kind, options in (("probs", {}), ("probs", {"view": "classwise"}), ("correct", {"binning": "quantile"})):
+        for weighted in (False, True) if options == {} else (False,):
+            state_of(predictions(kind, 30, weighted=weighted), **options).save(path)
+            header, _ = taken_apart(path)
+            written |= {name for name, _ in header["arrays"]}
+            keys = re.findall(r"^\| `(\w+)` \| [^(]", page, flags=re.M)
+            assert set(keys) == header.keys()
+            assert all(f"`{key}`" in page for key in header["settings"])
+    assert arrays == written
 
 
 def test_damage_anywhere_is_seen(path):
