@@ -103,7 +103,11 @@ class Together:
         with ProcessPoolExecutor(
             self.jobs, mp_context=get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL)
         ) as executor:
-            yield {"executor": executor}
+            try:
+                yield {"executor": executor}
+            except BaseException:
+                _end_workers()
+                raise
 
     def _keep(self, state: "CalibrationState", progress: "Progress") -> None:
         """Save what is whole now and then: a process that is killed says nothing."""
@@ -126,3 +130,11 @@ class Together:
             return f"{covered}; nothing was saved (--save-state FILE saves what was read, for --resume)"
         left = self._leave(state)
         return f"{covered}; {f'saved in {left}: go on with --resume' if left else 'there was nothing to save'}"
+
+
+def _end_workers() -> None:
+    """End the processes that read files which do not count any more, rather than wait for them."""
+    from multiprocessing import active_children
+
+    for child in active_children():
+        child.terminate()
