@@ -137,6 +137,8 @@ def model_names(paths: Sequence[str]) -> list[str]:
     ['hard/test', 'smooth/test']
     >>> model_names(["a.npz", "a.npz", "a (2).npz"])
     ['a', 'a (2)', 'a (2) (2)']
+    >>> model_names(["https://host/net.npz?token=a/b.c"])
+    ['net']
     """
     parts = [_parts(path) for path in paths]
     distinct = len({tuple(p) for p in parts})
@@ -155,7 +157,9 @@ def _parts(path: str) -> list[str]:
     """A path's parts, the last one of a file without its extension."""
     if path == "-":
         return ["stdin"]
-    whole = Path(path)
+    from calibkit.files.urls import place_of
+
+    whole = Path(place_of(path))
     if is_folder(path):
         whole = whole.resolve()
         return [part for part in whole.parts if part != whole.anchor]
@@ -180,11 +184,12 @@ def load_rows(path: str, name: str, reading: dict[str, Any]) -> "Predictions":
     """Predictions of a file, of which there must be some."""
     from calibkit.errors import DataError
     from calibkit.files import load
+    from calibkit.files.urls import without_secrets
 
     predictions = load(path, name=name, **reading)
     if len(predictions) == 0:
         why = f" ({'; '.join(predictions.notes)})" if predictions.notes else ""
-        raise DataError(f"{path}: holds no rows{why}; give a file with at least one.")
+        raise DataError(f"{without_secrets(path)}: holds no rows{why}; give a file with at least one.")
     return predictions
 
 
@@ -192,13 +197,14 @@ def load_rows(path: str, name: str, reading: dict[str, Any]) -> "Predictions":
 def naming_files(files: Mapping[str, str]) -> Iterator[None]:
     """Let complaints about a model, by the name it is shown under, begin with the file that holds it."""
     from calibkit.errors import CalibkitError
+    from calibkit.files.urls import without_secrets
 
     try:
         yield
     except CalibkitError as error:
         for name, path in files.items():
             if str(error).startswith(f"{name}: "):
-                raise type(error)(f"{path}: {str(error).removeprefix(f'{name}: ')}") from error
+                raise type(error)(f"{without_secrets(path)}: {str(error).removeprefix(f'{name}: ')}") from error
         raise
 
 
