@@ -3,7 +3,7 @@
 A synthetic stream is made block by block and added to a state: correctness and confidence ("top-1"), or float32 logits
 of 10 classes. Every number of rows has a process of its own, whose largest resident memory Linux tells, Python and
 NumPy included; the rate is that of the updates alone. A stream stops where its time is over, and then the rows that
-were covered are said. Prints a Markdown table, and writes docs/images/scale.png.
+were covered are said. Prints a Markdown table; ``--draw`` writes docs/images/scale.png.
 """
 
 import argparse
@@ -105,8 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=float, default=1e9, help="rows at most (default 1e9; 10 classes: a tenth)")
     parser.add_argument("--seconds", type=float, default=480.0, help="seconds that one stream may take (default 480)")
-    parser.add_argument("--out", type=Path, default=FIGURE, help="where the figure goes (default docs/images)")
-    parser.add_argument("--quick", action="store_true", help="a million rows at most, and no figure")
+    parser.add_argument("--draw", action="store_true", help="write docs/images/scale.png")
+    parser.add_argument("--quick", action="store_true", help="a million rows at most")
     parser.add_argument("--one", nargs=2, metavar=("KIND", "ROWS"), help="one stream, in this process")
     options = parser.parse_args()
     if options.one:
@@ -124,9 +124,8 @@ def main() -> None:
             found_all.setdefault(kind, []).append(found)
             cells = (f"{found.megabytes:.0f} MB", f"{found.n / found.seconds / 1e6:.2f} million", f"{found.wall:.1f} s")
             print(line(kind, f"{found.n:,}", *cells, f"{found.ece:.6f}"), flush=True)
-    if not options.quick:
-        draw(found_all, options.out)
-        print(f"\n{options.out}")
+    if options.draw:
+        draw(found_all, FIGURE)
 
 
 if __name__ == "__main__":
