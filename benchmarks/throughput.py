@@ -7,9 +7,10 @@ times are medians.
 """
 
 import argparse
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from calibkit.recalibration import cross_fit_temperature
 SHAPES = ((1_000_000, 2), (1_000_000, 10), (50_000, 1_000), (4_096, 128_000))
 INPUT_SHAPES = ((50_000, 1_000), (4_096, 128_000))
 SCALED_SHAPES = ((20_000, 1_000), (50_000, 1_000), (1_000_000, 10))
+Clock = Callable[[], float]
 
 
 def by_classes(labels: np.ndarray, logits: np.ndarray) -> object:
@@ -28,7 +30,7 @@ def by_classes(labels: np.ndarray, logits: np.ndarray) -> object:
     return ck.evaluate(ck.Predictions.from_logits(labels, logits), view="classwise", confidence_level=None)
 
 
-def passes(case: Case, n_runs: int) -> str:
+def passes(case: Case, n_runs: int, clock: Clock = time.perf_counter) -> str:
     """The line of one shape: evaluations in units of one reading."""
     import torch
 
@@ -42,6 +44,7 @@ def passes(case: Case, n_runs: int) -> str:
             "classwise": lambda: by_classes(labels, logits),
         },
         n_runs,
+        clock=clock,
     )
     memory, read = peak_megabytes(lambda: ours(labels, logits)), seconds.pop("read")
     return line(
@@ -81,14 +84,15 @@ def inputs(case: Case, folder: Path) -> Iterator[tuple[str, int, Work]]:
         yield f"{np.dtype(dtype).name} probs", values.nbytes, evaluation(values, "probs")
 
 
-def types(case: Case, n_runs: int) -> Iterator[str]:
+def types(case: Case, n_runs: int, clock: Clock = time.perf_counter) -> Iterator[str]:
     """The lines of one shape: each type against one reading of the float32 logits, with its peak memory."""
     import torch
 
     logits = torch.from_numpy(case.arrays()[1])
     with tempfile.TemporaryDirectory() as folder:
         for name, n_bytes, work in inputs(case, Path(folder)):
-            seconds = median_seconds({"read": lambda: torch.max(logits, dim=1), "evaluate": work}, n_runs)
+            works = {"read": lambda: torch.max(logits, dim=1), "evaluate": work}
+            seconds = median_seconds(works, n_runs, clock=clock)
             yield line(
                 str(case),
                 name,
@@ -132,9 +136,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7, help="counted rounds (default 7)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    parser.add_argument("--cpu", action="store_true", help="two tables in CPU time of one thread: steady beside others")
     options = parser.parse_args()
+    if options.cpu:
+        os.environ["CALIBKIT_THREADS"] = "1"
+    clock = time.process_time if options.cpu else time.perf_counter
     torch.set_num_threads(thread_count(None))
-    print(f"{machine()}; {thread_count(None)} threads; medians of {options.runs} interleaved warm runs.\n")
+    what = "CPU time of 1 thread" if options.cpu else f"{thread_count(None)} threads"
+    print(f"{machine()}; {what}; medians of {options.runs} interleaved warm runs.\n")
 
     def cases(shapes: tuple[tuple[int, int], ...]) -> Iterator[Case]:
         return (Case(n_rows=n // 10 if options.quick else n, n_classes=k) for n, k in shapes)
@@ -142,11 +151,13 @@ def main() -> None:
     columns = ("evaluate (passes)", "with intervals (passes)", "view classwise (passes)")
     print(head("float32 logits", "torch.max(dim=1)", *columns, "peak extra memory"))
     for case in cases(SHAPES):
-        print(passes(case, options.runs), flush=True)
+        print(passes(case, options.runs, clock), flush=True)
     print("\n" + head("values", "type", "array", "evaluate", "torch.max passes", "peak extra memory", text=2))
     for case in cases(INPUT_SHAPES):
-        for text in types(case, max(2, options.runs // 3)):
+        for text in types(case, max(2, options.runs // 3), clock):
             print(text, flush=True)
+    if options.cpu:
+        return
     print("\n" + head("float32 logits", "no interval", "every interval", "ratio", "ratio of CPU time"))
     for case in cases(SHAPES):
         print(intervals(case, options.runs), flush=True)
