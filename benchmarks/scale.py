@@ -2,8 +2,9 @@
 
 A synthetic stream is made block by block and added to a state: correctness and confidence ("top-1"), or float32 logits
 of 10 classes. Every number of rows has a process of its own, whose largest resident memory Linux tells, Python and
-NumPy included; the rate is that of the updates alone. A stream stops where its time is over, and then the rows that
-were covered are said. Prints a Markdown table; ``--draw`` writes docs/images/scale.png.
+NumPy included; the rate is that of the updates alone, by CPU time: rows a second of one core. A stream stops where its
+time is over, and then the rows that were covered are said. Prints a Markdown table; ``--draw`` writes
+docs/images/scale.png.
 """
 
 import argparse
@@ -27,7 +28,7 @@ FEWEST, BLOCK, LIMIT_MB = 10_000, 250_000, 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One stream: rows that were covered, seconds of the updates and in all, and the peak memory in MB."""
+    """One stream: rows that were covered, CPU seconds of the updates, seconds in all, and the peak memory in MB."""
 
     n: int
     seconds: float
@@ -54,9 +55,9 @@ def covered(kind: str, n_rows: int, most_seconds: float) -> Measured:
     """Add a stream to a state in this process."""
     state, begin, spent = ck.CalibrationState(), time.perf_counter(), 0.0
     for block in stream(kind, n_rows):
-        start = time.perf_counter()
+        start = time.process_time()
         state.update(block)
-        spent += time.perf_counter() - start
+        spent += time.process_time() - start
         if time.perf_counter() - begin > most_seconds:
             break
     ece = state.evaluation()["ece"].value
@@ -93,7 +94,7 @@ def draw(found: dict[str, list[Measured]], path: Path) -> None:
     left.axhline(LIMIT_MB, color="0.5", linestyle="--", linewidth=1)
     left.annotate(f"limit {LIMIT_MB} MB", (FEWEST, LIMIT_MB), (0, -12), textcoords="offset points", color="0.4")
     left.set(xlabel="rows", ylabel="MB", ylim=(0, LIMIT_MB * 1.1), title="Peak memory of the process")
-    right.set(xlabel="rows", ylabel="rows a second", title="Rate of CalibrationState.update")
+    right.set(xlabel="rows", ylabel="rows a second of one core", title="Rate of CalibrationState.update")
     for axes in (left, right):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
@@ -115,7 +116,7 @@ def main() -> None:
         return
     most = 1e6 if options.quick else options.most
     print(f"{machine(('numpy',))}; {thread_count(None)} threads; blocks of {BLOCK:,} rows.\n")
-    print(head("stream", "rows", "peak memory", "rows a second", "with making the stream", "ECE"))
+    print(head("stream", "rows", "peak memory", "rows a second and core", "time with the stream's making", "ECE"))
     found_all: dict[str, list[Measured]] = {}
     for kind, limit in KINDS.items():
         sizes = [10**power for power in range(4, 13) if FEWEST <= 10**power <= min(limit, most * limit / 1e9)]

@@ -6,6 +6,9 @@ docs/images/scaling.png.
 """
 
 import argparse
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +22,28 @@ ROWS = {10: (1_000, 10_000, 100_000, 1_000_000, 5_000_000), 1_000: (100, 1_000, 
 CLASSES, VALUES = (2, 5, 10, 30, 64, 65, 200, 1_000, 4_000, 5_000, 30_000, 128_000), 20_000_000
 
 Curve = list[tuple[int, float, float]]
+Clock = Callable[[], float]
 
 
-def measured(case: Case, n_runs: int) -> tuple[float, float]:
+def measured(case: Case, n_runs: int, clock: Clock) -> tuple[float, float]:
     """Seconds of an evaluation, and of one reading."""
     import torch
 
     labels, logits = case.arrays()
     tensor = torch.from_numpy(logits)
-    seconds = median_seconds({"ours": lambda: ours(labels, logits), "read": lambda: torch.max(tensor, dim=1)}, n_runs)
+    seconds = median_seconds(
+        {"ours": lambda: ours(labels, logits), "read": lambda: torch.max(tensor, dim=1)}, n_runs, clock=clock
+    )
     return seconds["ours"], seconds["read"]
 
 
-def curves(n_runs: int, shrink: int) -> tuple[dict[int, Curve], Curve]:
+def curves(n_runs: int, shrink: int, clock: Clock = time.perf_counter) -> tuple[dict[int, Curve], Curve]:
     """Times over rows for some numbers of classes; times over classes."""
     over_rows = {
-        k: [(n, *measured(Case(n_rows=n, n_classes=k), n_runs)) for n in rows if n * k <= 50_000_000 // shrink]
+        k: [(n, *measured(Case(n_rows=n, n_classes=k), n_runs, clock)) for n in rows if n * k <= 50_000_000 // shrink]
         for k, rows in ROWS.items()
     }
-    over_classes = [(k, *measured(Case(n_rows=VALUES // shrink // k, n_classes=k), n_runs)) for k in CLASSES]
+    over_classes = [(k, *measured(Case(n_rows=VALUES // shrink // k, n_classes=k), n_runs, clock)) for k in CLASSES]
     return over_rows, over_classes
 
 
@@ -75,11 +81,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="counted rounds (default 5)")
     parser.add_argument("--draw", action="store_true", help="write docs/images/scaling.png")
     parser.add_argument("--quick", action="store_true", help="a tenth of the values")
+    parser.add_argument("--cpu", action="store_true", help="CPU time of one thread: steady beside other jobs")
     options = parser.parse_args()
+    if options.cpu:
+        os.environ["CALIBKIT_THREADS"] = "1"
     torch.set_num_threads(thread_count(None))
-    print(f"{machine()}; {thread_count(None)} threads; medians of {options.runs} interleaved warm runs.\n")
+    what = "CPU time of 1 thread" if options.cpu else f"{thread_count(None)} threads"
+    print(f"{machine()}; {what}; medians of {options.runs} interleaved warm runs.\n")
     shrink = 10 if options.quick else 1
-    over_rows, over_classes = curves(options.runs, shrink)
+    clock = time.process_time if options.cpu else time.perf_counter
+    over_rows, over_classes = curves(options.runs, shrink, clock)
     print(head("logits", "evaluate", "a value", "torch.max passes"))
     shapes = [(n, k, *times) for k, curve in over_rows.items() for n, *times in curve]
     shapes += [(VALUES // shrink // k, k, *times) for k, *times in over_classes]
