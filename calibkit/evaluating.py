@@ -111,18 +111,17 @@ def evaluate(
     >>> round(evaluation["accuracy"].value, 2), round(evaluation["ece"].value, 3)
     (0.75, 0.325)
     """
-    options: dict[str, Any] = {"view": view, "n_bins": n_bins, "edges": edges, "threads": threads}
+    options: dict[str, Any] = {"view": view, "n_bins": n_bins, "binning": binning, "edges": edges, "threads": threads}
     judging: dict[str, Any] = {"confidence_level": confidence_level, "rng": rng, "metrics": metrics}
     elsewhere = {"executor": executor, "client": client}
     if isinstance(predictions, Predictions):
         _refuse_options_of_files({**elsewhere, "progress": progress, **reading})
-        return evaluate_predictions(predictions, binning=binning, **options, **judging)
+        return evaluate_predictions(predictions, **options, **judging)
     check_int(max_memory, option="max_memory", low=0)
     files = expand(_paths_of(predictions), allow_duplicates=bool(reading.get("allow_duplicates")))
     loaded = _loaded(files, max_memory, reading) if executor is client is None else None
     if loaded is not None:
-        return evaluate_predictions(loaded, binning=binning, **options, **judging)
-    check_state_can(binning)
+        return evaluate_predictions(loaded, **options, **judging)
     name = reading.pop("name", None) or common_name(files)
     state = state_of_files(files, **options, **elsewhere, progress=progress, **reading)
     return state.evaluation(name=name, **judging)
@@ -148,15 +147,6 @@ def _loaded(files: tuple[str, ...], max_memory: int, reading: dict[str, Any]) ->
     if max_memory > DEFAULT_MAX_BYTES:
         reading.setdefault("max_bytes", max_memory)
     return load(files[0], **reading)
-
-
-def check_state_can(binning: str) -> None:
-    """Raise for bins that only rows in memory can give."""
-    if binning != "uniform":
-        raise OptionError(
-            f"binning={binning!r} needs the rows in memory. Several files, and one that is larger than max_memory, are "
-            "read into a state, which holds sums over bins of equal width."
-        )
 
 
 def _paths_of(given: object) -> list[Any]:

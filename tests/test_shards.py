@@ -230,6 +230,11 @@ def test_several_files_are_read_into_a_state():
     with ThreadPoolExecutor(2) as executor:
         assert ck.evaluate("shard-*.npz", executor=executor) == state
     assert ck.evaluate("shard-*.npz", name="net").name == "net"
+    quantile = ck.evaluate("shard-*.npz", binning="quantile", n_bins=10)
+    assert quantile.settings["binning"] == "quantile"
+    assert quantile["ece"].value == pytest.approx(
+        ck.evaluate("whole.npz", binning="quantile", n_bins=10)["ece"].value, abs=1e-4
+    )
     assert ck.evaluate("shard-*.npz", metrics="all", view="classwise") == ck.state_of_files(
         "shard-*.npz", view="classwise"
     ).evaluation(name="shard", metrics="all")
@@ -273,8 +278,6 @@ def test_what_is_refused():
         ck.evaluate("whole.npz", max_memory=-1)
     with pytest.raises(OptionError, match="split='val' is for reading files"):
         ck.evaluate(ck.load("whole.npz"), split="val")
-    with pytest.raises(OptionError, match="binning='quantile' needs the rows in memory"):
-        ck.evaluate("shard-*.npz", binning="quantile")
     with pytest.raises(InputFormatError, match="is a folder"):
         ck.evaluate(".")
     with pytest.raises(DataError, match="is given twice"):

@@ -132,11 +132,10 @@ def _of_one(
 def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any]) -> "Evaluation":
     """The one evaluation of several files, from their state."""
     from calibkit.errors import DataError
-    from calibkit.evaluating import check_state_can, common_name
+    from calibkit.evaluating import common_name
     from calibkit.files import expand
 
-    check_state_can(judging["binning"])
-    settings = {key: judging[key] for key in ("view", "n_bins", "edges", "threads")}
+    settings = {key: judging[key] for key in ("view", "n_bins", "binning", "edges", "threads")}
     state = whole.state_of(files, reading, **settings)
     if state.n == 0:
         raise DataError(f"{common_name(expand(files))}: the files hold no rows; give one with at least one.")

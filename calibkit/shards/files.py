@@ -23,6 +23,7 @@ def state_of_files(
     *,
     into: CalibrationState | None = None,
     n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
     edges: Literal["right", "left"] = "right",
     view: View | None = None,
     threads: int | None = None,
@@ -42,7 +43,7 @@ def state_of_files(
     into : CalibrationState, optional
         A state that is added to, file by file, and returned: files that it holds already are passed over. However the
         call ends, it holds whole files alone. Default: a new one.
-    n_bins, edges, view
+    n_bins, binning, edges, view
         As for `CalibrationState`; those of ``into`` where it is given.
     threads, block_rows
         As for `evaluate` and `scan`. The state does not depend on them.
@@ -81,9 +82,13 @@ def state_of_files(
     """
     if executor is not None and client is not None:
         raise OptionError("executor and client: both share the files out; give one of them.")
-    held = CalibrationState(n_bins=n_bins, edges=edges, view=view) if into is None else into
-    settings = {"n_bins": held.settings.n_bins, "edges": held.settings.edges, "view": held.settings.view}
-    work = {**settings, "threads": threads, "block_rows": block_rows, **reading}
+    held = CalibrationState(n_bins=n_bins, binning=binning, edges=edges, view=view) if into is None else into
+    work = {
+        **{key: getattr(held.settings, key) for key in ("n_bins", "binning", "edges", "view")},
+        "threads": threads,
+        "block_rows": block_rows,
+        **reading,
+    }
     files = _to_read(expand(paths, allow_duplicates=allow_duplicates), held, reading.get("split"))
     watch = Watch(files, progress)
     states: States

@@ -20,6 +20,7 @@ def state_of_shard(
     path: AnyPath,
     *,
     n_bins: int = 15,
+    binning: Literal["uniform", "quantile"] = "uniform",
     edges: Literal["right", "left"] = "right",
     view: View | None = None,
     threads: int | None = None,
@@ -33,7 +34,7 @@ def state_of_shard(
     ----------
     path : path-like
         File or URL, which is read block by block.
-    n_bins, edges, view
+    n_bins, binning, edges, view
         As for `CalibrationState`.
     threads : int, optional
         Threads of the pass; by default CALIBKIT_THREADS or all cores.
@@ -63,7 +64,8 @@ def state_of_shard(
     ...     state_of_shard(f"{folder}/net.npz").n
     3
     """
-    state, shares = CalibrationState(n_bins=n_bins, edges=edges, view=view), list[Callable[[int], float]]()
+    state = CalibrationState(n_bins=n_bins, binning=binning, edges=edges, view=view)
+    shares: list[Callable[[int], float]] = []
 
     def share(block: Predictions) -> float:
         """Share of the file up to the end of a block."""

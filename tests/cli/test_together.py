@@ -55,6 +55,8 @@ def test_states_of_parts_merge_to_the_state_of_all(run, folder):
         everything["metrics"]["smooth_ece"]
         == json.loads(run("evaluate", *SHARDS, "--together", "--all", "--json").out)["metrics"]["smooth_ece"]
     )
+    quantile = run("evaluate", *SHARDS, "--together", "--binning", "quantile", "--json")
+    assert json.loads(quantile.out) == ck.evaluate("shard-*.npz", binning="quantile").to_dict()
     assert run("merge", "all.ckst", "--markdown", "--table", "bins.csv").out.startswith("**merged**")
     assert len((folder / "bins.csv").read_text().splitlines()) == 16
     assert json.loads(run("merge", "all.ckst", "--json", "--confidence-level", 0).out)["metrics"]["ece"]["low"] is None
@@ -87,7 +89,6 @@ def test_usage(run):
         (["--resume"], "--save-state"),
         (["--jobs", 2], "--together"),
         (["--together", "--jobs", 0], "at least 1"),
-        (["--together", "--binning", "quantile"], "--binning quantile needs the rows in memory"),
         (["--max-memory", -1], "max-memory"),
     ):
         done = run("evaluate", *SHARDS, *flags)
