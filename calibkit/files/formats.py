@@ -40,6 +40,7 @@ FOREIGN = {
     b"\x89HDF": "HDF5, which is not read: save the arrays with numpy.savez",
     b"FEA1": "Feather version 1: write it again with pyarrow.feather.write_feather",
     b"\x80": "a Python pickle, which is never loaded: where you trust it, save the arrays with numpy.savez",
+    b"CKSTATE\n": "a state of calibkit evaluate --save-state: calibkit merge evaluates states (CalibrationState.load)",
     b"ustar": "a tar archive: unpack it first",
 }
 

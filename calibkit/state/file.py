@@ -86,7 +86,10 @@ def state_from_bytes(
 def _checked(content: bytes, name: str) -> tuple[Mapping[str, Any], memoryview]:
     """Header and arrays of a file that is whole and of this version."""
     if not content.startswith(MAGIC):
-        raise InputFormatError(f"{name}: is not a file of a calibkit state (.ckst)")
+        raise InputFormatError(
+            f"{name}: is not a file of a calibkit state (.ckst); calibkit evaluate FILE --save-state OUT.ckst "
+            "makes one of predictions"
+        )
     if (
         len(content) < len(MAGIC) + _LENGTH + _DIGEST
         or hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]

@@ -41,6 +41,20 @@ def test_row_55_truncated_gzip(tmp_path, run):
     is_refusal(run("evaluate", tmp_path / "net.csv"), 4, "net.csv: is gzip", "gunzip")
 
 
+@pytest.mark.parametrize("command", ["evaluate", "evaluate --together", "compare", "inspect", "plot", "plan --like"])
+def test_row_62_a_state_is_no_predictions_file_and_the_other_way_round(run, tmp_path, command):
+    state = ck.CalibrationState()
+    state.update(ck.Predictions.from_logits(LABELS, LOGITS))
+    for name in ("a.ckst", "a.npz"):
+        state.save(tmp_path / name)
+        flags = {"plot": ["-o", tmp_path / "a.png"], "plan --like": ["--ece", 0.02]}.get(command, [])
+        is_refusal(run(*command.split(), tmp_path / name, *flags), 4, f"{name}: is a state of", "calibkit merge")
+    write_npz(tmp_path / "net.npz")
+    is_refusal(
+        run("merge", tmp_path / "net.npz"), 4, "net.npz: is not a file of a calibkit state", "--save-state OUT.ckst"
+    )
+
+
 @pytest.mark.parametrize("command", ["evaluate", "compare", "inspect", "plot"])
 def test_row_56_what_is_no_file(run, tmp_path, command):
     flags = ["-o", tmp_path / "a.png"] if command == "plot" else []

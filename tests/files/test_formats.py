@@ -5,6 +5,7 @@ import pytest
 
 from calibkit import load
 from calibkit.errors import CalibkitError, InputFormatError
+from calibkit.state.file import MAGIC
 from tests.files.samples import EXTRAS, LABELS, LOGITS, WRITERS
 
 
@@ -54,6 +55,7 @@ def test_text_of_an_unknown_extension_is_not_guessed_at(tmp_path):
         (b"\x89HDF\r\n\x1a\n", "numpy.savez"),
         (b"FEA1", "write_feather"),
         (b"\x80\x04\x95", "never loaded"),
+        (MAGIC, r"a state .*calibkit merge"),
     ],
 )
 @pytest.mark.parametrize("extension", [".csv", ".npz", ".h5", ""])
