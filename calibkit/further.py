@@ -10,6 +10,7 @@ from calibkit.bracket import Chance, chance_of_pairs
 from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
 from calibkit.goodness_of_fit import TestResult
+from calibkit.intervals import normal_quantile
 from calibkit.metrics import METRICS, TESTS, Metric
 from calibkit.one_pass import Scored, Settings, stream
 from calibkit.pairs import Pairs
@@ -36,7 +37,7 @@ def further(scored: Scored, settings: Settings) -> Further:
         return Further(absent=absent, notes=tuple(_notes([], values, absent, scored)))
     for metric in asked:
         try:
-            values[metric.name] = Estimate(value=_value(metric, scored, settings))
+            values[metric.name] = _estimate(metric, scored, settings)
         except CalibkitError as undefined:  # the rows were checked by the pass: these cannot give this metric
             absent[metric.name] = str(undefined)
     there = [metric for metric in asked if metric.name in values]
@@ -48,6 +49,18 @@ def further(scored: Scored, settings: Settings) -> Further:
         absent=absent,
         notes=tuple(_notes(there, values, absent, scored)),
     )
+
+
+def _estimate(metric: Metric, scored: Scored, settings: Settings) -> Estimate:
+    """A metric, with the normal interval of those that have a standard error."""
+    level = settings.confidence_level
+    if metric.error_kernel is None or level is None or scored.predictions.groups is not None:
+        return Estimate(value=_value(metric, scored, settings))
+    value, error = metric.error_kernel(_pairs(metric, scored))
+    if not np.isfinite(value) or not np.isfinite(error):
+        return Estimate(value=value)
+    reach = normal_quantile(level) * error
+    return Estimate(value=value, low=value - reach, high=value + reach)
 
 
 def _value(metric: Metric, scored: Scored, settings: Settings) -> float:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import copysign, exp, expm1, inf, isfinite, log, log1p, nan, sqrt
+from math import copysign, exp, expm1, inf, log, log1p, nan
 
 import numpy as np
 
 from calibkit import _checks
 from calibkit._checks.scaling import refuse_impossible_labels, refuse_scaling, refuse_too_few
-from calibkit._numerics import Floats, Integers, effective_size, group_codes, sums_by
+from calibkit._numerics import Floats, Integers, group_codes, sums_by
+from calibkit.log_temperature import LogError, error_of_groups, error_of_rows
 from calibkit.predictions import Predictions
 from calibkit.scores.blocks import thread_count
 from calibkit.scores.derivatives import loss_derivatives
@@ -36,7 +37,7 @@ class Temperature:
     value : float
         T, by which logits are divided; in [0.001, 1000].
     low, high : float or None
-        Ends of its interval; None where there is none: at a bound, or with fewer than 5 groups.
+        Ends of its interval; None where there is none: at a bound, or with too few groups or wrong answers among them.
     log_se : float or None
         Standard error of log T.
     n : int
@@ -93,8 +94,10 @@ def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, thr
     good to 1e-8, for float32 logits to 1e-6. Probabilities enter as log p, 1-D probabilities as log-odds.
 
     The interval is that of a misspecified model ("sandwich"): with s_i and h_i the first and second derivatives of
-    row i's loss in log T, ``se^2 = u/(u - 1) sum_u (sum_{i in u} w_i s_i)^2 / (sum_i w_i h_i)^2`` over the u rows, or
-    groups if there are any; the quantile is that of t with (effective number of rows or groups) - 1 degrees.
+    row i's loss in log T, ``se^2 = n/(n - 1) sum (w_i s_i)^2 / (sum w_i h_i)^2``, and the quantile that of t with
+    (effective number of rows) - 1 degrees of freedom. Groups are left out one by one instead (CR3), with the degrees of
+    freedom and the skewness of a mean of groups; they have no interval where the wrong (or right) answers are worth
+    fewer than 5 whole groups. ``python -m benchmarks.coverage --of recalibration`` measures what it covers.
 
     References
     ----------
@@ -320,34 +323,32 @@ def _safeguarded(newton: float, low: float, high: float, *, falling: bool) -> fl
 def _with_interval(predictions: Predictions, fit: _Fit, *, level: float | None, source: str) -> Temperature:
     """A temperature with its sandwich interval, where there is one."""
     level = _checks.check_level(level, option="level")
-    log_se, dof = (None, 0.0) if fit.at_bound else _sandwich(predictions, fit)
+    error = None if fit.at_bound else _error(predictions, fit)
     low = high = None
-    if log_se is not None and level is not None:
-        from scipy.special import stdtrit
-
-        reach = float(stdtrit(dof, 0.5 + level / 2)) * log_se
+    if error is not None and level is not None:
+        below, above = error.reach(level)
         with np.errstate(over="ignore"):  # few rows may know of no upper end
-            low, high = (float(np.exp(fit.log_t + end)) for end in (-reach, reach))
+            low, high = (float(np.exp(fit.log_t + end)) for end in (-below, above))
     value = BOUNDS[fit.log_t > 0] if fit.at_bound else exp(fit.log_t)
     return Temperature(
-        value=value, low=low, high=high, log_se=log_se, n=len(predictions), source=source, at_bound=fit.at_bound
+        value=value,
+        low=low,
+        high=high,
+        log_se=None if error is None else error.se,
+        n=len(predictions),
+        source=source,
+        at_bound=fit.at_bound,
     )
 
 
-def _sandwich(predictions: Predictions, fit: _Fit) -> tuple[float | None, float]:
-    """Standard error of log T and its degrees of freedom; None where the rows do not determine it."""
-    weights, (slope, row_curvature) = _weights(predictions), fit.slope_and_curvature()
-    slopes, size, n_units = weights * slope, effective_size(predictions.weights, len(weights)), len(weights)
-    if predictions.groups is not None:
-        codes, n_units = group_codes(predictions.groups)
-        slopes, size = sums_by(codes, slopes, n_units), effective_size(sums_by(codes, weights, n_units), n_units)
-        if n_units < MIN_GROUPS:
-            return None, 0.0
-    curvature = float(weights @ row_curvature)
-    if curvature <= 0 or size <= 1:
-        return None, 0.0
-    log_se = sqrt(n_units / (n_units - 1) * float(slopes @ slopes)) / curvature
-    return (log_se if isfinite(log_se) else None), size - 1
+def _error(predictions: Predictions, fit: _Fit) -> LogError | None:
+    """How sure log T is; None where the rows do not tell."""
+    weights, (slopes, curvatures) = _weights(predictions), fit.slope_and_curvature()
+    derivatives = weights * slopes, weights * curvatures
+    if predictions.groups is None:
+        return error_of_rows(*derivatives, predictions.weights)
+    correct = score_rows(predictions, threads=1).correct
+    return error_of_groups(*derivatives, predictions.weights, predictions.groups, correct)
 
 
 def _deriver(predictions: Predictions, stride: int, threads: int) -> _Derive:

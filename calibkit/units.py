@@ -73,9 +73,7 @@ class Units:
         """
         if self.codes is None:
             return self.effective - 1
-        squares = np.square(np.asarray(self.weight))
-        alike = effective_size(squares, self.count) - 1
-        return float(np.sqrt((self.effective - 1) * max(alike, 1.0)))
+        return dof_of_groups(np.asarray(self.weight), np.square(self.weight))
 
     @property
     def reason(self) -> str | None:
@@ -108,6 +106,23 @@ class Units:
             total = np.sum(self.weight) if np.ndim(self.weight) else float(n)
             squares, cubes = _powers(scored / (total - self.weight), 0.0)
             return Spread(se=float(np.sqrt((n - 1) / n * squares)), tilt=_tilt(squares, cubes))
+
+
+def dof_of_groups(apart: Floats, alike: Floats) -> float:
+    """Degrees of freedom of a variance from groups: between those of independent rows and those of rows that are alike.
+
+    Parameters
+    ----------
+    apart, alike : ndarray of shape (g,)
+        Variance of each group's sum, up to a factor, in either case.
+
+    Examples
+    --------
+    >>> dof_of_groups(np.ones(8), np.ones(8))
+    7.0
+    """
+    one, two = (effective_size(variance, len(variance)) - 1 for variance in (apart, alike))
+    return float(np.sqrt(max(one, 1.0) * max(two, 1.0)))
 
 
 def units_of(n: int, *, weights: Floats | None = None, groups: NDArray[Any] | None = None) -> Units:

@@ -49,6 +49,7 @@ ROOMS = (
     "information",
     "goodness_of_fit",
     "metrics",
+    "log_temperature",
     "recalibration",
     "files",
     "calibrators",

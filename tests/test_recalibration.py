@@ -150,20 +150,48 @@ def dense_log_se(labels, logits, log_t, weights, codes):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("grouped", [False, True])
-def test_the_standard_error_is_the_sandwich(weighted, grouped):
+def test_the_standard_error_is_the_sandwich(weighted):
+    labels, logits = calibration_rows()
+    weights = np.random.default_rng(9).uniform(0.5, 2, 400) if weighted else None
+    fitted = fit_temperature(Predictions.from_logits(labels, logits, weights=weights), level=0.9)
+    weight = np.ones(400) if weights is None else weights
+    log_se = dense_log_se(labels, logits, log_value(fitted), weight, np.arange(400))
+    assert fitted.log_se == pytest.approx(log_se, rel=1e-5)
+    reach = student.ppf(0.95, weight.sum() ** 2 / (weight**2).sum() - 1) * log_se
+    assert np.log([fitted.low, fitted.high]) - log_value(fitted) == pytest.approx([-reach, reach], rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_groups_are_left_out_one_by_one(weighted):
     labels, logits = calibration_rows()
     rng = np.random.default_rng(9)
-    weights = rng.uniform(0.5, 2, 400) if weighted else None
-    groups = rng.integers(0, 30, 400) if grouped else None
-    fitted = fit_temperature(Predictions.from_logits(labels, logits, weights=weights, groups=groups), level=0.9)
-    weight = np.ones(400) if weights is None else weights
-    codes = np.arange(400) if groups is None else groups
-    log_se = dense_log_se(labels, logits, log_value(fitted), weight, codes)
-    assert fitted.log_se == pytest.approx(log_se, rel=1e-5)
-    masses = np.array([weight[codes == code].sum() for code in np.unique(codes)])
-    reach = student.ppf(0.95, masses.sum() ** 2 / (masses**2).sum() - 1) * log_se
-    assert np.log([fitted.low, fitted.high]) - log_value(fitted) == pytest.approx([-reach, reach], rel=1e-5)
+    weight, groups = rng.uniform(0.5, 2, 400) if weighted else np.ones(400), rng.integers(0, 30, 400)
+    rows = Predictions.from_logits(labels, logits, weights=weight if weighted else None, groups=groups)
+    fitted = fit_temperature(rows, level=0.9)
+    scaled = logits / fitted.value
+    probs = np.exp(log_softmax(scaled, axis=1))
+    mean = (probs * scaled).sum(axis=1)
+    slope = weight * (scaled[np.arange(400), labels] - mean)
+    curvature = weight * ((probs * scaled**2).sum(axis=1) - mean**2)
+    moved = np.array([slope[groups == g].sum() / curvature[groups != g].sum() for g in range(30)])
+    assert fitted.log_se == pytest.approx(np.sqrt(29 / 30 * np.sum(moved**2)), rel=1e-5)
+    apart = np.array([curvature[groups == g].sum() for g in range(30)])
+    alike = np.array([np.sqrt(weight * curvature)[groups == g].sum() ** 2 for g in range(30)])
+    dof = np.sqrt(np.prod([v.sum() ** 2 / np.sum(v**2) - 1 for v in (apart, alike)]))
+    t, tilt = student.ppf(0.95, dof), -np.sum(moved**3) / np.sum(moved**2) ** 1.5
+    shift = tilt * (1 + 2 * t**2) / 6
+    reach = np.array([-t + min(shift, 0), t + max(shift, 0)]) * fitted.log_se
+    assert np.log([fitted.low, fitted.high]) - log_value(fitted) == pytest.approx(reach, rel=1e-4)
+
+
+def test_groups_with_few_wrong_answers_have_no_interval():
+    labels, logits = calibration_rows()
+    wrong = np.flatnonzero(logits.argmax(axis=1) != labels)
+    labels = np.where(np.isin(np.arange(400), wrong[:20]), labels, logits.argmax(axis=1))
+    groups = np.repeat(np.arange(80), 5)  # 20 of 400 answers are wrong: worth 4 of 80 groups
+    assert fit_temperature(Predictions.from_logits(labels, logits, groups=groups)).low is None
+    labels[wrong[:25]] = calibration_rows()[0][wrong[:25]]
+    assert fit_temperature(Predictions.from_logits(labels, logits, groups=groups)).low is not None
 
 
 def test_the_interval_covers_the_true_temperature():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.coverage import bootstrap, rankings, seeds
+from benchmarks.coverage import bootstrap, rankings, recalibrations, seeds
 from benchmarks.coverage.cells import Cell
 from benchmarks.coverage.summary import draw, lowest_lines, size_lines, summary_lines
 from benchmarks.coverage.tables import SIZES, Plan, Table, tables
@@ -32,6 +32,7 @@ SECTIONS: dict[str, Callable[[], Iterator[Table]]] = {
     "calibration": tables,
     "rankings": rankings.tables,
     "seeds": seeds.tables,
+    "recalibration": recalibrations.tables,
     "bootstrap": bootstrap.tables,
 }
 

@@ -84,6 +84,9 @@ class Metric:
     row_kernel : callable or None
         ``row_kernel(pairs) -> ndarray of shape (n,)``: row scores whose mean is the metric and whose spread is its
         spread. It has an interval then, and a paired difference.
+    error_kernel : callable or None
+        ``error_kernel(pairs) -> (float, float)``: the metric and its standard error, whose normal interval was shown to
+        cover for independent rows.
     compared : bool
         Whether every comparison holds it, though an evaluation does only on request.
     """
@@ -111,6 +114,7 @@ class Metric:
     whole_chance: Callable[..., Chance] | None = None
     undefined: str | None = None
     row_kernel: Callable[[Pairs], Floats] | None = None
+    error_kernel: Callable[[Pairs], tuple[float, float]] | None = None
     compared: bool = False
 
     @property

@@ -87,6 +87,11 @@ def _cox_of(parameter: str, pairs: Pairs) -> float:
     return float(getattr(cox_of(pairs), parameter))
 
 
+def _cox_with_error(parameter: str, pairs: Pairs) -> tuple[float, float]:
+    fit = cox_of(pairs)
+    return float(getattr(fit, parameter)), float(getattr(fit, f"{parameter}_se"))
+
+
 _NO_FIT = "a forecast of 0 or 1 came out otherwise, or the outcomes do not tell it"
 
 RECALIBRATION = (
@@ -96,6 +101,7 @@ RECALIBRATION = (
         function=partial(_cox, "slope"),
         kind="recalibration",
         kernel=partial(_cox_of, "slope"),
+        error_kernel=partial(_cox_with_error, "slope"),
         orientation="neither",
         bounds=(float("-inf"), float("inf")),
         meaning="Slope of the outcomes' log-odds on the forecasts': below 1 the forecasts are too extreme.",
@@ -108,6 +114,7 @@ RECALIBRATION = (
         function=partial(_cox, "calibration_in_the_large"),
         kind="recalibration",
         kernel=partial(_cox_of, "calibration_in_the_large"),
+        error_kernel=partial(_cox_with_error, "calibration_in_the_large"),
         orientation="nearer 0 is better",
         bounds=(float("-inf"), float("inf")),
         meaning="Calibration-in-the-large: the shift of the log-odds at which as much is forecast as happens.",
