@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
-from calibkit.bracket import Chance
+from calibkit.bracket import Chance, chance_from, p_values_of
 from calibkit.isotonic import isotonic_rates
 from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
-from calibkit.resampling import calibrated_outcomes, chance_from, merge_neighbours, p_value_of
+from calibkit.resampling import calibrated_outcomes, merge_neighbours
 
 Score = Literal["brier", "log"]
 
@@ -238,7 +238,7 @@ def miscalibration_by_chance(
     width = np.sqrt(len(fine.forecast) / distinct)
     shortfall = (one - 3 * quadratic) * (1 - width) + quadratic * (1 - width**2)
     # The p-value compares like with like: observed and drawn, both in cells.
-    return replace(chance_from(observed, null + shortfall), p_value=p_value_of(observed, null))
+    return replace(chance_from(observed, null + shortfall), p_value=float(p_values_of(observed, null)))
 
 
 def _wider(tied: TiedPairs) -> TiedPairs:

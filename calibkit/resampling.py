@@ -1,4 +1,4 @@
-"""The room for what is drawn: outcomes of calibrated models, by forecast, by cell or by row; chance levels. Floor 2."""
+"""The room for what is drawn: outcomes of calibrated models, by forecast, by cell or by row. Floor 2."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from calibkit._numerics import Floats, Integers
-from calibkit.bracket import Chance
 from calibkit.pairs import Pairs, TiedPairs
 
 CELLS = 2048
@@ -102,21 +101,3 @@ def _binomial(tied: TiedPairs, whole: Floats, larger: Floats, draws: int, rng: n
     # A sum of all rows is their weight, whatever the division rounds.
     weight = tied.weight[:, None]
     return np.ascontiguousarray(np.where(drawn == trials, weight, drawn * (weight / trials)).T)
-
-
-def chance_from(observed: float, null: Floats) -> Chance:
-    """Mean, 95th percentile and one-sided p-value from draws of a calibrated model; NaN without rows.
-
-    Examples
-    --------
-    >>> chance_from(3.0, np.array([1.0, 2.0, 3.0, 4.0])).p_value
-    0.6
-    """
-    if np.isnan(observed) or len(null) == 0:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    return Chance(mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=p_value_of(observed, null))
-
-
-def p_value_of(observed: float, null: Floats) -> float:
-    """(1 + number of draws at least as large) / (1 + draws); sums that are equal may differ in the last bits."""
-    return (1 + int(np.count_nonzero(null >= observed * (1 - 1e-12)))) / (1 + len(null))

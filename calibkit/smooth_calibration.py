@@ -5,9 +5,9 @@ from numpy.typing import ArrayLike
 
 from calibkit._checks import check_int, check_rng
 from calibkit._numerics import Floats, sums_by
-from calibkit.bracket import Chance
+from calibkit.bracket import Chance, chance_from
 from calibkit.pairs import Pairs, PairView, TiedPairs, pool_ties, read_pairs
-from calibkit.resampling import calibrated_outcomes, chance_from, pool_cells
+from calibkit.resampling import calibrated_outcomes, pool_cells
 
 # Largest error that grid and quadrature may make, as long as the grid is not the finest.
 TOLERANCE = 5e-7

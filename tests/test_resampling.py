@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from calibkit.bracket import chance_from
 from calibkit.pairs import Pairs, TiedPairs, pool_ties
-from calibkit.resampling import calibrated_outcomes, chance_from, merge_neighbours
+from calibkit.resampling import calibrated_outcomes, merge_neighbours
 
 
 def tied(forecast, weight, weight_squared=None):

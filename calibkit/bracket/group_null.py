@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
-from calibkit.bracket.null import Chance, chance_from_draws
+from calibkit.bracket.null import Chance, chance_from
 from calibkit.bracket.parts import BinnedRows, GroupCells, group_cells
 
 # Whole groups of the rarer outcome that the forecasts expect: with fewer, the test rejects more often than it says.
@@ -75,7 +75,7 @@ def chance_of_groups(rows: BinnedRows, *, rng: np.random.Generator, n_draws: int
     sums = list(_blocks(scaled, units.count, filled))
     signed = units.count <= _MOST_SIGNED
     drawn = _with_signs(sums, rng, n_draws) if signed else _normal(sums, rng, n_draws)
-    return chance_from_draws(float(observed), np.abs(drawn).sum(axis=1) / total)
+    return chance_from(float(observed), np.abs(drawn).sum(axis=1) / total)
 
 
 def few_expected(rows: BinnedRows) -> str | None:

@@ -82,20 +82,34 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     weight, expected = table.weight[filled], table.confidence_sum[filled]
     null = null_errors(effective_counts(table)[filled], weight, expected, rng=rng, n_draws=n_draws)
     observed = np.abs(expected - table.outcome_sum[filled]).sum() / weight.sum()
-    return chance_from_draws(float(observed), null)
+    return chance_from(float(observed), null)
 
 
-def chance_from_draws(observed: float, null: Floats) -> Chance:
-    """Mean, 95th percentile and one-sided p-value from the errors of calibrated models, (n_draws,).
+def chance_from(observed: float, null: Floats) -> Chance:
+    """Mean, 95th percentile and one-sided p-value from what calibrated models showed, (n_draws,); NaN without rows.
 
     Examples
     --------
-    >>> chance_from_draws(3.0, np.array([1.0, 2.0, 3.0, 4.0])).p_value
+    >>> chance_from(3.0, np.array([1.0, 2.0, 3.0, 4.0])).p_value
     0.6
     """
+    if np.isnan(observed) or len(null) == 0:
+        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
     return Chance(
-        mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(_p_value(np.asarray(observed), null))
+        mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(p_values_of(observed, null))
     )
+
+
+def p_values_of(observed: Floats | float, null: Floats) -> Floats:
+    """(1 + number of draws at least as large) / (1 + draws), (...); sums that are equal may differ in the last bits.
+
+    Examples
+    --------
+    >>> p_values_of(np.array([0.5, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    array([1. , 0.6, 0.2])
+    """
+    reached = len(null) - np.searchsorted(np.sort(null), np.asarray(observed) * (1 - 1e-12))
+    return np.asarray((1 + reached) / (1 + len(null)))
 
 
 def null_errors(size: Floats, weight: Floats, expected: Floats, *, rng: np.random.Generator, n_draws: int) -> Floats:
@@ -110,10 +124,3 @@ def null_errors(size: Floats, weight: Floats, expected: Floats, *, rng: np.rando
         null[start : start + step] = np.abs(scale * rng.binomial(count, rate, size=shape) - expected).sum(axis=-1)
     total: Floats = np.sum(weight, axis=-1)
     return null / total
-
-
-def _p_value(observed: Floats, null: Floats) -> Floats:
-    """Share of the draws that are at least as large, the observation counted as one of them."""
-    # Sums that are equal as real numbers may differ in the last bits.
-    reached = np.count_nonzero(null >= observed * (1 - 1e-12), axis=0)
-    return np.asarray((1 + reached) / (1 + len(null)))

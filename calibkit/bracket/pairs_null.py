@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats, sums_by
 from calibkit.binning import Binning, BinTable, row_bins
-from calibkit.bracket.null import Chance, chance_from_draws
+from calibkit.bracket.null import Chance, chance_from
 from calibkit.bracket.parts import effective_counts, null_size
 from calibkit.class_tables import stacked
 
@@ -121,7 +121,7 @@ def chance_of_pairs(
     if not sample.whole:
         null = _of_all_rows(null, ours, tables, sample.n / len(sample.rows))
     seen = sum(float(np.abs(table.confidence_sum - table.outcome_sum).sum()) for table in stacked(tables))
-    return chance_from_draws(seen / _pairs(tables), np.maximum(null, 0.0))
+    return chance_from(seen / _pairs(tables), np.maximum(null, 0.0))
 
 
 def _cells(probs: Floats, tables: Sequence[BinTable], binning: Binning) -> tuple[NDArray[np.intp], int]:

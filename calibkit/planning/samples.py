@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.bracket.null import null_errors
+from calibkit.bracket.null import null_errors, p_values_of
 from calibkit.bracket.single import table_ends
 from calibkit.planning.population import Population
 
@@ -95,10 +95,9 @@ class Sampler:
         """Where the chance test does not reject: its draws depend on the forecasts, which all samples share."""
         count, weight, expected = (values[0] for values in (table.count, table.weight, table.confidence_sum))
         rng = np.random.default_rng(self.seed)
-        null = np.sort(null_errors(count, weight, expected, rng=rng, n_draws=NULL_SAMPLES))
+        null = null_errors(count, weight, expected, rng=rng, n_draws=NULL_SAMPLES)
         theta = np.abs(table.confidence_sum - table.outcome_sum).sum(axis=-1) / weight.sum()
-        reached = NULL_SAMPLES - np.searchsorted(null, theta * (1 - 1e-12))
-        return np.asarray((1 + reached) / (1 + NULL_SAMPLES) > (1 - self.level) / 2)
+        return p_values_of(theta, null) > (1 - self.level) / 2
 
     def detects(self, population: Population, n: int) -> float:
         """How often the interval lies above 0."""
