@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from calibkit.binning import BinTable
 from calibkit.bracket import Chance, chance_of_pairs
 from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
@@ -81,15 +82,20 @@ def _pairs(metric: Metric, scored: Scored) -> Pairs:
 
 def _chances(there: list[Metric], scored: Scored, settings: Settings) -> Iterator[tuple[str, Chance]]:
     """What a calibrated model would show: of RMSCE and MCE, where a row has one pair, and of metrics on request."""
-    if scored.view in ("top-label", "positive"):
-        for name in ("rmsce", "mce"):
-            norm = METRICS[name].norm
-            assert norm is not None
-            yield name, error_by_chance(scored.binned.tables[0], norm=norm, rng=stream(settings, name))
+    if not scored.many_pairs:
+        yield from chances_of_table(scored.tables[0], settings)
     for metric in there:
         chance = _chance(metric, scored, settings, stream(settings, metric.name)) if metric.by_chance else None
         if chance is not None:
             yield metric.name, chance
+
+
+def chances_of_table(table: BinTable, settings: Settings) -> Iterator[tuple[str, Chance]]:
+    """What a calibrated model would show of the errors over bins that stand beside the ECE."""
+    for name in ("rmsce", "mce"):
+        norm = METRICS[name].norm
+        assert norm is not None
+        yield name, error_by_chance(table, norm=norm, rng=stream(settings, name))
 
 
 def _chance(metric: Metric, scored: Scored, settings: Settings, rng: np.random.Generator) -> Chance | None:

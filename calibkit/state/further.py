@@ -5,18 +5,15 @@ from dataclasses import dataclass, field
 from math import ceil, floor, inf, isfinite, log10
 from types import MappingProxyType
 from typing import Literal
-from zlib import crc32
-
-import numpy as np
 
 from calibkit.bracket import Chance
-from calibkit.by_chance import error_by_chance, table_chance
+from calibkit.by_chance import table_chance
 from calibkit.decomposition import Score, miscalibration_by_chance, uncertainty_of
-from calibkit.further import Further
+from calibkit.further import Further, chances_of_table
 from calibkit.goodness_of_fit import TestResult, cumulative, spiegelhalter
 from calibkit.information import skill_over
-from calibkit.metrics import METRICS, TESTS, Metric
-from calibkit.pairs import Pairs
+from calibkit.metrics import METRICS, TESTS
+from calibkit.one_pass import Settings, stream
 from calibkit.results import Estimate
 from calibkit.selective import TiedBlocks, augrc_of, aurc_of, auroc_of, blocks_of, excess_aurc_of
 from calibkit.smooth_calibration import smooth_error
@@ -54,7 +51,7 @@ class FromCells:
     bounds: Mapping[str, float] = field(default_factory=dict)
 
 
-def further_of_state(evidence: Tallied, *, seed: int, cut: Cut) -> FromCells:
+def further_of_state(evidence: Tallied, settings: Settings, *, cut: Cut) -> FromCells:
     """Every metric on request that cells can give, with a bound for its error; and why the others are absent."""
     found = dict(_found(evidence, cut)) if evidence.about.n else {}
     values = {name: Estimate(value=value) for name, (value, _) in found.items()}
@@ -66,7 +63,7 @@ def further_of_state(evidence: Tallied, *, seed: int, cut: Cut) -> FromCells:
     return FromCells(
         further=Further(
             metrics=values,
-            by_chance=dict(_chances(evidence, values, seed)),
+            by_chance=dict(_chances(evidence, values, settings)),
             tests={name: test for name, (test, _) in tests.items()},
             absent=absent,
             notes=tuple(_notes(absent, evidence)),
@@ -151,34 +148,27 @@ def _absent(evidence: Tallied) -> Iterator[tuple[str, str]]:
             yield metric.name, f"a state holds it {what}"
 
 
-def _chances(evidence: Tallied, values: Mapping[str, Estimate], seed: int) -> Iterator[tuple[str, Chance]]:
+def _chances(evidence: Tallied, values: Mapping[str, Estimate], settings: Settings) -> Iterator[tuple[str, Chance]]:
     """What a calibrated model would show, drawn cell by cell."""
     if evidence.about.n == 0:
         return
-
-    def stream(metric: Metric) -> np.random.Generator:
-        return np.random.default_rng([seed, crc32(metric.name.encode())])
-
     if not evidence.about.many_pairs:
-        for name in ("rmsce", "mce"):
-            norm = METRICS[name].norm
-            assert norm is not None
-            yield name, error_by_chance(evidence.table, norm=norm, rng=stream(METRICS[name]))
+        yield from chances_of_table(evidence.table, settings)
     cells = evidence.event
-    pairs: Pairs = cells.pairs(evidence.pair_view)
+    pairs = cells.pairs(evidence.pair_view)
     for name in values:
         metric = METRICS[name]
         if name in _PARTS and metric.by_chance:
             yield (
                 name,
                 miscalibration_by_chance(
-                    cells.tied(), _PARTS[name][0], n_draws=_DRAWS, rng=stream(metric), distinct=cells.distinct
+                    cells.tied(), _PARTS[name][0], n_draws=_DRAWS, rng=stream(settings, name), distinct=cells.distinct
                 ),
             )
         elif metric.by_chance and metric.table_kernel is not None:
-            yield name, table_chance(metric.table_kernel, evidence.table, rng=stream(metric))
+            yield name, table_chance(metric.table_kernel, evidence.table, rng=stream(settings, name))
         elif metric.by_chance and metric.chance_kernel is not None:
-            yield name, metric.chance_kernel(pairs, rng=stream(metric))
+            yield name, metric.chance_kernel(pairs, rng=stream(settings, name))
 
 
 def _notes(absent: Mapping[str, str], evidence: Tallied) -> Iterator[str]:

@@ -33,7 +33,7 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
         of_view=class_tables(tally) if about.many_pairs else None,
         rankings=_RANKINGS if asked and not about.weighted and about.n else (),
     )
-    more = further_of_state(evidence, seed=settings.seed, cut=cut) if asked else FromCells(bounds=cut.bounds)
+    more = further_of_state(evidence, settings, cut=cut) if asked else FromCells(bounds=cut.bounds)
     told: dict[str, object] = {"rows": "state"}
     if more.bounds:
         told["error_bounds"] = {name: plain_number(bound) for name, bound in more.bounds.items()}

@@ -76,12 +76,6 @@ def gap_moments(tally: Tally) -> Moments:
     return minus_outcome(_forecasts(tally, 0), _forecasts(tally, 1))
 
 
-def happened(tally: Tally) -> tuple[int, Moments]:
-    """Number and moments of the forecasts of the rows whose event happened."""
-    moments = _forecasts(tally, 1)
-    return moments.n, moments
-
-
 def _forecasts(tally: Tally, outcome: int | None) -> Moments:
     """Moments of the forecasts of rows with one outcome, or of all."""
     m = tally.cells.count
