@@ -51,7 +51,8 @@ def evaluate(
     n_bins : int, default 15
         Number of bins (Guo et al. 2017).
     binning : {"uniform", "quantile"}, default "uniform"
-        Bins of equal width or of equal count (ties never split).
+        Bins of equal width or of equal count (ties never split). In a state those of equal count are as near as its
+        cells allow, and ``settings["error_bounds"]`` says how far their errors can be off.
     edges : {"right", "left"}, default "right"
         Which end of a bin is closed; 0 and 1 are always inside.
     confidence_level : float or None, default 0.95

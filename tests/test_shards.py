@@ -230,11 +230,6 @@ def test_several_files_are_read_into_a_state():
     with ThreadPoolExecutor(2) as executor:
         assert ck.evaluate("shard-*.npz", executor=executor) == state
     assert ck.evaluate("shard-*.npz", name="net").name == "net"
-    quantile = ck.evaluate("shard-*.npz", binning="quantile", n_bins=10)
-    assert quantile.settings["binning"] == "quantile"
-    assert quantile["ece"].value == pytest.approx(
-        ck.evaluate("whole.npz", binning="quantile", n_bins=10)["ece"].value, abs=1e-4
-    )
     assert ck.evaluate("shard-*.npz", metrics="all", view="classwise") == ck.state_of_files(
         "shard-*.npz", view="classwise"
     ).evaluation(name="shard", metrics="all")
@@ -278,10 +273,24 @@ def test_what_is_refused():
         ck.evaluate("whole.npz", max_memory=-1)
     with pytest.raises(OptionError, match="split='val' is for reading files"):
         ck.evaluate(ck.load("whole.npz"), split="val")
+    with pytest.raises(OptionError, match='binning="quantile": a state of view classwise holds bins of equal width'):
+        ck.evaluate("shard-*.npz", binning="quantile", view="classwise")
     with pytest.raises(InputFormatError, match="is a folder"):
         ck.evaluate(".")
     with pytest.raises(DataError, match="is given twice"):
         ck.evaluate(["whole.npz", "whole.npz"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_bins_of_equal_count_of_many_files_are_within_their_bound_of_those_of_the_rows():
+    found = ck.evaluate("shard-*.npz", binning="quantile", n_bins=10)
+    rows = ck.evaluate("whole.npz", binning="quantile", n_bins=10)
+    assert (found.settings["rows"], found.settings["binning"]) == ("state", "quantile")
+    assert abs(found["ece"].value - rows["ece"].value) <= min(found.settings["error_bounds"]["ece"], 1e-4)
+    assert abs(found["ece"].value - ck.evaluate("shard-*.npz", n_bins=10)["ece"].value) > 1e-4
+    state = ck.CalibrationState(binning="quantile", n_bins=10)
+    assert ck.state_of_files("shard-*.npz", into=state) is state
+    assert state == ck.state_of_files("shard-*.npz", binning="quantile", n_bins=10)
 
 
 def test_common_name():

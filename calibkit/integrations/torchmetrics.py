@@ -29,7 +29,7 @@ class Calibration(Metric):  # type: ignore[misc, unused-ignore]
     values : sequence of str, default ("accuracy", "ece", "nll", "brier")
         Which metrics `compute` gives, as ``calibkit.METRICS`` names them.
     options
-        Keywords of `calibkit.integrations.torch.CalibrationMetric`: n_bins, view, ignore_index, ...; other keywords are
+        Keywords of `calibkit.integrations.torch.CalibrationMetric`: view, n_bins, ignore_index, ...; other keywords are
         those of ``torchmetrics.Metric``.
 
     Attributes
@@ -66,9 +66,9 @@ class Calibration(Metric):  # type: ignore[misc, unused-ignore]
         preds: Literal["logits", "probs"],
         values: Sequence[str] = ("accuracy", "ece", "nll", "brier"),
         n_classes: int | None = None,
+        view: Literal["top-label", "positive"] | None = None,
         n_bins: int = 15,
         edges: Literal["right", "left"] = "right",
-        view: Literal["top-label", "positive"] | None = None,
         ignore_index: int | None = None,
         **options: Any,
     ) -> None:
@@ -77,9 +77,9 @@ class Calibration(Metric):  # type: ignore[misc, unused-ignore]
         self.values = tuple(values)
         self._options: dict[str, Any] = {
             "n_classes": n_classes,
+            "view": view,
             "n_bins": n_bins,
             "edges": edges,
-            "view": view,
             "ignore_index": ignore_index,
         }
         self.metric = CalibrationMetric(**self._options, processes="all" if self.sync_on_compute else "own")

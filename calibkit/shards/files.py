@@ -22,10 +22,10 @@ def state_of_files(
     paths: Paths,
     *,
     into: CalibrationState | None = None,
+    view: View | None = None,
     n_bins: int = 15,
     binning: Literal["uniform", "quantile"] = "uniform",
     edges: Literal["right", "left"] = "right",
-    view: View | None = None,
     threads: int | None = None,
     block_rows: int | None = None,
     executor: Executor | None = None,
@@ -43,7 +43,7 @@ def state_of_files(
     into : CalibrationState, optional
         A state that is added to, file by file, and returned: files that it holds already are passed over. However the
         call ends, it holds whole files alone. Default: a new one.
-    n_bins, binning, edges, view
+    view, n_bins, binning, edges
         As for `CalibrationState`; those of ``into`` where it is given.
     threads, block_rows
         As for `evaluate` and `scan`. The state does not depend on them.
@@ -82,13 +82,10 @@ def state_of_files(
     """
     if executor is not None and client is not None:
         raise OptionError("executor and client: both share the files out; give one of them.")
-    held = CalibrationState(n_bins=n_bins, binning=binning, edges=edges, view=view) if into is None else into
-    work = {
-        **{key: getattr(held.settings, key) for key in ("n_bins", "binning", "edges", "view")},
-        "threads": threads,
-        "block_rows": block_rows,
-        **reading,
-    }
+    asked: dict[str, Any] = {"view": view, "n_bins": n_bins, "binning": binning, "edges": edges}
+    held = CalibrationState(**asked) if into is None else into
+    settings = {name: getattr(held.settings, name) for name in asked}
+    work = {**settings, "threads": threads, "block_rows": block_rows, **reading}
     files = _to_read(expand(paths, allow_duplicates=allow_duplicates), held, reading.get("split"))
     watch = Watch(files, progress)
     states: States

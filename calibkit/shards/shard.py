@@ -19,10 +19,10 @@ from calibkit.views import View
 def state_of_shard(
     path: AnyPath,
     *,
+    view: View | None = None,
     n_bins: int = 15,
     binning: Literal["uniform", "quantile"] = "uniform",
     edges: Literal["right", "left"] = "right",
-    view: View | None = None,
     threads: int | None = None,
     block_rows: int | None = None,
     seen: Callable[[int, float], object] | None = None,
@@ -34,7 +34,7 @@ def state_of_shard(
     ----------
     path : path-like
         File or URL, which is read block by block.
-    n_bins, binning, edges, view
+    view, n_bins, binning, edges
         As for `CalibrationState`.
     threads : int, optional
         Threads of the pass; by default CALIBKIT_THREADS or all cores.
@@ -64,7 +64,7 @@ def state_of_shard(
     ...     state_of_shard(f"{folder}/net.npz").n
     3
     """
-    state = CalibrationState(n_bins=n_bins, binning=binning, edges=edges, view=view)
+    state = CalibrationState(view=view, n_bins=n_bins, binning=binning, edges=edges)
     shares: list[Callable[[int], float]] = []
 
     def share(block: Predictions) -> float:

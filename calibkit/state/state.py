@@ -34,6 +34,8 @@ class CalibrationState:
     ----------
     n_classes : int, optional
         Number of classes; by default that of the first predictions.
+    view : {"top-label", "positive", "classwise", "flattened"}, optional
+        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
     n_bins : int, default 15
         Number of bins (Guo et al. 2017).
     binning : {"uniform", "quantile"}, default "uniform"
@@ -41,8 +43,6 @@ class CalibrationState:
         ``settings["error_bounds"]`` of an evaluation says how far their errors can be from those of the rows.
     edges : {"right", "left"}, default "right"
         Which end of a bin is closed; 0 and 1 are always inside.
-    view : {"top-label", "positive", "classwise", "flattened"}, optional
-        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
 
     Raises
     ------
@@ -72,10 +72,10 @@ class CalibrationState:
         self,
         *,
         n_classes: int | None = None,
+        view: View | None = None,
         n_bins: int = 15,
         binning: Literal["uniform", "quantile"] = "uniform",
         edges: Literal["right", "left"] = "right",
-        view: View | None = None,
     ) -> None:
         bins = Binning(n_bins=n_bins, strategy=binning, edges=edges)
         k = None if n_classes is None else check_int(n_classes, option="n_classes", low=2)

@@ -27,12 +27,12 @@ class CalibrationMetric:
     ----------
     n_classes : int, optional
         Number of classes; by default that of the first batch.
+    view : {"top-label", "positive"}, optional
+        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
     n_bins : int, default 15
         Number of bins of equal width (Guo et al. 2017).
     edges : {"right", "left"}, default "right"
         Which end of a bin is closed; 0 and 1 are always inside.
-    view : {"top-label", "positive"}, optional
-        Which binary question calibration is measured for; by default "positive" for 1-D input, else "top-label".
     ignore_index : int, optional
         Rows with this label are left out, -100 for instance for padded tokens; they are counted in a note.
     name : str, optional
@@ -75,9 +75,9 @@ class CalibrationMetric:
         self,
         *,
         n_classes: int | None = None,
+        view: View | None = None,
         n_bins: int = 15,
         edges: Literal["right", "left"] = "right",
-        view: View | None = None,
         ignore_index: int | None = None,
         name: str | None = None,
         confidence_level: float | None = 0.95,
@@ -86,7 +86,7 @@ class CalibrationMetric:
     ) -> None:
         if view is not None:
             check_choice(view, ("top-label", "positive"), option="view")
-        self._options = {"n_classes": n_classes, "n_bins": n_bins, "edges": edges, "view": view}
+        self._options = {"n_classes": n_classes, "view": view, "n_bins": n_bins, "edges": edges}
         self.name = check_name(name)
         self.ignore_index = None if ignore_index is None else check_int(ignore_index, option="ignore_index")
         self.confidence_level = check_level(confidence_level)
