@@ -34,8 +34,8 @@ def aurc_rows(pairs: Pairs) -> Floats:
     --------
     >>> from calibkit.pairs import read_pairs
     >>> rows = aurc_rows(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
-    >>> rows.round(4), round(rows.mean(), 4)
-    (array([-0.3889,  1.1111,  0.1111]), 0.2778)
+    >>> rows.round(4), round(float(rows.mean()), 4)
+    (array([-0.5556,  0.9444,  0.4444]), 0.2778)
     """
     check_counts(pairs.weights, what="AURC and E-AURC", other="area_under_generalized_risk_coverage")
     if len(pairs) == 0:
@@ -54,7 +54,7 @@ def augrc_rows(pairs: Pairs) -> Floats:
     --------
     >>> from calibkit.pairs import read_pairs
     >>> rows = augrc_rows(read_pairs([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
-    >>> rows.round(4), round(rows.mean(), 4)
+    >>> rows.round(4), round(float(rows.mean()), 4)
     (array([-0.1667,  0.5   ,  0.1667]), 0.1667)
     """
     if len(pairs) == 0:

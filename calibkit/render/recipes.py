@@ -32,7 +32,7 @@ def recipes_text(result: Result, *, width: int | None = None) -> str:
     >>> settings = {"n_bins": 15, "binning": "uniform", "edges": "right", "confidence_level": 0.95}
     >>> result = {"reference": "hard", "n": 250, "view": "top-label", "runs": {"hard": 5}, "settings": settings,
     ...           "recipes": {"hard": {"nll": nll}}, "differences": {}, "verdict": [], "notes": []}
-    >>> print(recipes_text(result).splitlines()[4])
+    >>> print(recipes_text(result).splitlines()[3])
     NLL     0.2000 [0.1800, 0.2200]
     """
     return document_text(recipes_document(result), width=width)
