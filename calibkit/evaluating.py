@@ -129,15 +129,18 @@ def evaluate(
 
 
 def common_name(paths: Iterable[str]) -> str:
-    """What files are called together: what their names begin with.
+    """What files are called together: what their names begin with, up to the number that tells them apart.
 
     Examples
     --------
-    >>> common_name(["runs/shard-0.npz", "runs/shard-1.npz"]), common_name(["a.npz", "b.npz"])
+    >>> common_name(["runs/shard-00.npz", "runs/shard-01.npz"]), common_name(["a.npz", "b.npz"])
     ('shard', 'files')
     """
     stems = [Path(place_of(path)).stem for path in paths]
-    return os.path.commonprefix(stems).rstrip("-_. ") or "files"  # noqa: RUF071 - of names, letter by letter
+    name = os.path.commonprefix(stems)  # noqa: RUF071 - of names, letter by letter
+    if any(stem[len(name) :][:1].isdigit() for stem in stems):  # the cut is within a number
+        name = name.rstrip("0123456789")
+    return name.rstrip("-_. ") or "files"
 
 
 def _loaded(files: tuple[str, ...], max_memory: int, reading: dict[str, Any]) -> Predictions | None:

@@ -294,8 +294,10 @@ def test_bins_of_equal_count_of_many_files_are_within_their_bound_of_those_of_th
 
 
 def test_common_name():
-    assert common_name(["s3://bucket/run/part-00.parquet", "s3://bucket/run/part-01.parquet"]) == "part-0"
-    assert common_name(["net.npz"]) == "net"
+    assert common_name(["s3://bucket/run/part-00.parquet", "s3://bucket/run/part-01.parquet"]) == "part"
+    assert common_name(["run1.npz", "run10.npz"]) == "run"
+    assert common_name(["gpt4-a.npz", "gpt4-b.npz"]) == "gpt4"
+    assert common_name(["net7.npz"]) == "net7"
 
 
 @pytest.mark.usefixtures("folder")
