@@ -128,7 +128,8 @@ def _scored(pilot: Predictions, settings: Settings, name: str | None = None) -> 
     for what in ("groups", "weights"):
         if getattr(pilot, what) is not None:
             raise DataError(
-                f"{name}: holds {what}, and a plan is for independent rows that count alike; give a pilot without them."
+                f"{name}: holds {what}, and a plan is for independent rows that count alike; give a pilot without "
+                f'them. A file is read without them by {what}="".'
             )
     return score(pilot, settings)
 

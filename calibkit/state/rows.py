@@ -27,7 +27,8 @@ def check_rows(predictions: Predictions) -> None:
     if predictions.groups is not None:
         raise DataError(
             f"{where}: rows with groups cannot go into a state: intervals of dependent rows need the rows of a group "
-            "in one place. Evaluate them in memory, or leave out the groups if the rows are independent."
+            "in one place. Evaluate them in memory, from one file; or, if the rows are independent, read them with "
+            'groups="", without their groups.'
         )
     weights = predictions.weights
     if weights is not None and len(weights) and weights.max() >= LARGEST_WEIGHT:

@@ -104,7 +104,7 @@ def test_options_fixed_at_the_start_are_held_to():
 
 
 def test_groups_and_huge_weights_are_refused():
-    with pytest.raises(DataError, match="groups"):
+    with pytest.raises(DataError, match='read them with groups=""'):
         state_of(ck.Predictions.from_correct([True, False], [0.8, 0.4], groups=[1, 1]))
     with pytest.raises(DataError, match="row 1"):
         state_of(ck.Predictions.from_correct([True, False], [0.8, 0.4], weights=[1.0, 1e6]))
