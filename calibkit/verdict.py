@@ -30,9 +30,9 @@ def model_sentence(
     if ece.low == 0 and not gap.excludes_zero:
         return _nothing_detected(ece.high, view, chance)
     direction = _direction(gap, temperature)
-    if direction is None:
-        return "Miscalibrated without one direction: see the diagram."
     span = f"ECE {format_number(ece.low)} to {format_number(ece.high)}"
+    if direction is None:
+        return f"Miscalibrated without one direction: {span}; see the diagram."
     if view == "positive":
         return f"P(y = 1) is too {'high' if gap.value > 0 else 'low'} on average: {span}."
     if temperature is None:
@@ -166,7 +166,7 @@ def _span(difference: Difference, joint: str) -> str:
     return joint.join("undefined" if end is None else format_number(end) for end in (difference.low, difference.high))
 
 
-def _size(difference: Difference, unit: str) -> str:
+def _size(difference: Difference | RecipeEstimate, unit: str) -> str:
     """The difference and its interval, turned so that the difference is positive."""
     low, high = difference.low, difference.high
     if difference.value < 0 and low is not None and high is not None:
@@ -202,8 +202,7 @@ def _recipe_sentence(
     if p_value is None or p_value >= 1 - level:
         return f"No difference in {_TITLE[score]} between the recipes {names[0]} and {names[1]} detected ({ends})."
     better = names[0] if difference.value < 0 else names[1]
-    size = format_number(abs(difference.value))
-    return f"{better} is the recipe with the better {_TITLE[score]}: by {size}{_UNIT[score]} ({ends})."
+    return f"{better} is the recipe with the better {_TITLE[score]}: by {_size(difference, _UNIT[score])}."
 
 
 def _luck_sentence(difference: RecipeEstimate, n_runs: int) -> str:

@@ -1,6 +1,7 @@
 """Runs and rows that are crossed: an analysis of variance by hand, limits that are known, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -136,7 +137,9 @@ def test_recipes_are_compared_metric_by_metric():
 
 def test_the_verdict_names_the_better_recipe_and_whose_luck_it_rests_on():
     better, luck = ck.compare_recipes(RECIPES).verdict
-    assert better.startswith("true is the recipe with the better log score: by ")
+    said = re.fullmatch(r"true is the recipe with the better log score: by (\S+) nats \[(\S+), (\S+)\]\.", better)
+    size, low, high = map(float, said.groups())
+    assert 0 < low < size < high  # turned, so that they are what the better recipe gains
     assert luck.startswith("Its uncertainty rests on ")
     same = ck.compare_recipes({"a": [run(s) for s in range(3)], "b": [run(s) for s in range(20, 23)]})
     assert same.verdict[0].startswith("No difference in log score between the recipes b and a detected")

@@ -64,7 +64,7 @@ def test_the_direction_of_an_event_forecast_is_spelled_out():
 
 
 def test_any_other_case_has_no_direction():
-    mixed = "Miscalibrated without one direction: see the diagram."
+    mixed = "Miscalibrated without one direction: ECE 0.02000 to 0.08000; see the diagram."
     assert sentence(estimate(0.05, 0.02, 0.08), estimate(0.001, -0.01, 0.012)) == mixed
     assert sentence(estimate(0.05, 0.02, 0.08), estimate(0.02, 0.01, 0.03), temperature(0.8, 0.7, 0.9)) == mixed
     assert sentence(estimate(0.05, 0.02, 0.08), estimate(0.02, 0.01, 0.03), temperature(1.05, 0.9, 1.2)) == mixed
