@@ -108,6 +108,11 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_index_links_every_page(page):
+    assert page.name == "index.md" or f"({page.name})" in (ROOT / "docs" / "index.md").read_text()
+
+
 # Examples of other packages; the others run with what the project needs, or do without.
 NEEDS = {
     "lightning_callback": "lightning",

@@ -45,7 +45,8 @@ def cli() -> None:
     temperature scaling, recalibrate them, plan how many rows a test set needs, make predictions of a saved network, and
     train one with and without label smoothing.
 
-    Exit codes: 0 fine, 2 usage, 3 a missing optional dependency, 4 bad input, 5 output not written, 70 a bug.
+    Exit codes: 0 fine, 2 usage, 3 a missing optional dependency, 4 bad input, 5 output not written, 70 a bug,
+    130 interrupted.
     """
 
 
