@@ -49,12 +49,18 @@ def ours(labels: np.ndarray, logits: np.ndarray) -> object:
 
 
 def median_seconds(
-    works: Mapping[str, Work], n_runs: int, *, clock: Callable[[], float] = time.perf_counter
+    works: Mapping[str, Work],
+    n_runs: int,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    before: Callable[[], object] | None = None,
 ) -> dict[str, float]:
-    """Median time of each, run in turn; the first round warms up and is not counted."""
+    """Median time of each, run in turn, without what is done before each; the first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(n_runs + 1):
         for name, work in works.items():
+            if before is not None:
+                before()
             start = clock()
             work()
             times[name].append(clock() - start)
