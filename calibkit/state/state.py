@@ -1,5 +1,6 @@
 """CalibrationState: what an evaluation needs of any number of rows, in constant memory, mergeable. Floor 3."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from calibkit.state.file import digest_of, read_state, write_state
 from calibkit.state.judging import evaluation_of
 from calibkit.state.rows import check_rows, steps_of, take_rows
 from calibkit.state.settings import StateSettings
-from calibkit.state.sources import Source, refuse_twice
+from calibkit.state.sources import Shards, Source
 from calibkit.tally import Tally
 from calibkit.views import VIEWS, View
 
@@ -88,7 +89,7 @@ class CalibrationState:
         )
         self._tally: Tally | None = None
         self._notes: tuple[str, ...] = ()
-        self._sources: tuple[Source, ...] = ()
+        self._shards = Shards()
 
     @classmethod
     def of(cls, settings: StateSettings, tally: Tally | None, *, notes: tuple[str, ...] = ()) -> "CalibrationState":
@@ -124,7 +125,7 @@ class CalibrationState:
     @property
     def sources(self) -> tuple[Source, ...]:
         """The shards that it holds, in order of their names."""
-        return self._sources
+        return self._shards.in_order()
 
     @property
     def tally(self) -> Tally | None:
@@ -218,12 +219,23 @@ class CalibrationState:
         InputFormatError
             If `other` is something else.
         """
-        merged = self._merged(other, allow_duplicates=allow_duplicates)
-        self._settings, self._tally = merged._settings, merged._tally
-        self._notes, self._sources = merged._notes, merged._sources
+        if not isinstance(other, CalibrationState):
+            raise InputFormatError(f"expected a CalibrationState to merge, got {quoted(type(other).__name__)}.")
+        settings = self._settings.joined(other._settings, ours="this state", theirs="the other")
+        if not allow_duplicates:
+            self._shards.refuse_twice(other._shards)
+        total = settings.empty_tally()
+        for tally in (self._tally, other._tally):
+            if tally is not None and total is not None:
+                total = total + tally
+        self._settings, self._tally = settings, total
+        self._notes = summed_notes((*self._notes, *other._notes))
+        self._shards.add(other._shards)
 
     def __add__(self, other: "CalibrationState") -> "CalibrationState":
-        return self._merged(other, allow_duplicates=False)
+        total = _state(self._settings, self._tally, self._notes, self._shards)
+        total.merge(other)
+        return total
 
     @np.errstate(under="ignore")
     def evaluation(
@@ -315,9 +327,7 @@ class CalibrationState:
         InputFormatError
             If it is truncated or damaged, of another version, or no such file.
         """
-        state = cls()
-        state._settings, state._tally, state._notes, state._sources = read_state(path)
-        return state
+        return _state(*read_state(path))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CalibrationState):
@@ -329,7 +339,7 @@ class CalibrationState:
 
     def __repr__(self) -> str:
         view = self._settings.view
-        return f"CalibrationState(n={self.n:,}, view={view!r}, shards={len(self._sources):,})"
+        return f"CalibrationState(n={self.n:,}, view={view!r}, shards={len(self._shards):,})"
 
     def _about(self, name: str) -> About:
         settings = self._settings
@@ -348,32 +358,15 @@ class CalibrationState:
 
     def _sealed(self) -> tuple[Source, ...]:
         """The shards, with rows that came without a name as one more."""
-        unnamed = self.n - sum(source.n for source in self._sources)
+        unnamed = self.n - self._shards.n
         if unnamed <= 0:
-            return self._sources
-        return tuple(sorted((*self._sources, Source(n=unnamed, digest=self.digest))))
-
-    def _merged(self, other: "CalibrationState", *, allow_duplicates: bool) -> "CalibrationState":
-        if not isinstance(other, CalibrationState):
-            raise InputFormatError(f"expected a CalibrationState to merge, got {quoted(type(other).__name__)}.")
-        settings = self._settings.joined(other._settings, ours="this state", theirs="the other")
-        if not allow_duplicates:
-            refuse_twice(self._sources, other._sources)
-        total = settings.empty_tally()
-        for tally in (self._tally, other._tally):
-            if tally is not None and total is not None:
-                total = total + tally
-        return _state(
-            settings,
-            total,
-            summed_notes((*self._notes, *other._notes)),
-            tuple(sorted((*self._sources, *other._sources))),
-        )
+            return self.sources
+        return tuple(sorted((*self._shards, Source(n=unnamed, digest=self.digest))))
 
 
 def _state(
-    settings: StateSettings, tally: Tally | None, notes: tuple[str, ...], sources: tuple[Source, ...]
+    settings: StateSettings, tally: Tally | None, notes: tuple[str, ...], sources: Iterable[Source]
 ) -> CalibrationState:
     state = CalibrationState()
-    state._settings, state._tally, state._notes, state._sources = settings, tally, notes, sources
+    state._settings, state._tally, state._notes, state._shards = settings, tally, notes, Shards(sources)
     return state

@@ -8,6 +8,7 @@ import pytest
 import calibkit as ck
 from calibkit.errors import DataError, InputFormatError, OptionError, ShapeError
 from calibkit.state import rows as steps
+from calibkit.state.sources import Shards, Source
 from tests.state.samples import KINDS, predictions, state_of
 
 
@@ -163,3 +164,15 @@ def test_repr_says_what_is_held():
         "CalibrationState(n=1,500, view='top-label', shards=1)"
     )
     assert state_of(predictions("probs", 5)).__eq__(3) is NotImplemented
+
+
+def test_many_shards_stand_in_one_order_however_they_came():
+    sources = [Source(name=f"shard-{i}.npz", n=5, digest=f"{i:064x}") for i in range(3_000)]
+    ahead, back = Shards(), Shards()
+    for source, other in zip(sources, reversed(sources), strict=True):
+        ahead.add(Shards([source]))
+        back.add(Shards([other]))
+    assert ahead.in_order() == back.in_order() == tuple(sorted(sources))
+    assert (len(ahead), ahead.n) == (3_000, 15_000)
+    with pytest.raises(DataError, match=r"copy\.npz \(5 rows\) and shard-2999\.npz \(5 rows\) hold the same rows"):
+        ahead.refuse_twice(Shards([Source(name="copy.npz", n=5, digest=f"{2_999:064x}")]))
