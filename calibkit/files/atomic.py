@@ -117,17 +117,25 @@ def _temporary(target: Path) -> Path:
 def _claimed(temporary: Path) -> int:
     """Open and lock the temporary file, empty."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o666)
+    while True:
+        descriptor = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            _lock(descriptor)
+            if _is_at(temporary, descriptor):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # a writer that finished between the two calls renamed this very file over its target
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file still has this name."""
     try:
-        _lock(descriptor)
-        # A writer that finished between the two calls has renamed this very file over its target.
-        if not os.path.samestat(os.fstat(descriptor), temporary.stat()):
-            raise BlockingIOError(0, "another process has just written it")
-        os.ftruncate(descriptor, 0)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int) -> None:

@@ -155,6 +155,24 @@ def test_a_second_writer_is_refused_and_the_first_goes_on(tmp_path):
     assert path.read_text() == "second"
 
 
+@pytest.mark.parametrize("another", [False, True], ids=["one", "two"])
+def test_a_writer_that_finishes_while_the_next_one_opens_leaves_it_its_turn(tmp_path, monkeypatch, another):
+    path, locked, waiting = tmp_path / "out.txt", atomic._lock, [True]
+
+    def finishing_first(descriptor):
+        if waiting.pop() if waiting else False:
+            (temporary,) = tmp_path.glob(".calibkit-*.tmp")
+            temporary.replace(path)  # the first writer's last step
+            if another:
+                temporary.write_text("a third writer, killed")
+        locked(descriptor)
+
+    monkeypatch.setattr(atomic, "_lock", finishing_first)
+    write_text(path, "the second")
+    assert path.read_text() == "the second"
+    assert [other.name for other in tmp_path.iterdir()] == ["out.txt"]
+
+
 @pytest.mark.parametrize("code", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "ENOTSUP"])
 def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch, code):
     fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
