@@ -8,6 +8,7 @@ import click
 from calibkit.cli.options import (
     JUDGING,
     READING,
+    check_outputs,
     check_paths,
     load_rows,
     model_names,
@@ -40,6 +41,7 @@ OUTPUT = (
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Dask reads the FILEs of --together: tcp://HOST:PORT, or local (--jobs N)."
 )
+@click.option("--allow-duplicates", is_flag=True, help="Allow that FILEs of --together hold the same rows.")
 @click.option(
     "--max-memory", type=int, metavar="BYTES", help="Read a larger FILE block by block into a state; default 4 GiB."
 )
@@ -53,6 +55,7 @@ def evaluate_command(
     resume: bool,
     jobs: int | None,
     scheduler: str | None,
+    allow_duplicates: bool,
     max_memory: int | None,
     everything: bool,
     as_json: bool,
@@ -71,15 +74,18 @@ def evaluate_command(
     check_output(as_json=as_json, as_markdown=as_markdown)
     reading, judging = split_options(options)
     metrics: Literal["standard", "all"] = "all" if everything else "standard"
-    whole = Together(save_state=save_state, resume=resume, jobs=jobs, scheduler=scheduler)
-    whole.check()
+    whole = Together(
+        save_state=save_state, resume=resume, jobs=jobs, scheduler=scheduler, allow_duplicates=allow_duplicates
+    )
+    whole.check(files)
     for path in (table, save_state):
         check_paths(files, path, reading)
+    check_outputs(save_state, table, flag="--save-state")
     if together or save_state is not None:
         results = [_of_all(files, whole, reading, judging | {"metrics": metrics})]
     else:
-        for flag, value in (("--jobs", jobs), ("--scheduler", scheduler)):
-            if value is not None:
+        for flag, value in (("--jobs", jobs), ("--scheduler", scheduler), ("--allow-duplicates", allow_duplicates)):
+            if value:
                 raise click.UsageError(f"{flag} is for --together or --save-state")
         names = model_names(files)
         with naming_files(dict(zip(names, files, strict=True))):
@@ -137,7 +143,8 @@ def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judg
 
     settings = {key: judging[key] for key in ("view", "n_bins", "binning", "edges", "threads")}
     state = whole.state_of(files, reading, **settings)
+    name = common_name(expand(files, allow_duplicates=whole.allow_duplicates))
     if state.n == 0:
-        raise DataError(f"{common_name(expand(files))}: the files hold no rows; give one with at least one.")
+        raise DataError(f"{name}: the files hold no rows; give one with at least one.")
     options = {key: judging[key] for key in ("confidence_level", "rng", "metrics")}
-    return state.evaluation(name=common_name(expand(files)), **options)
+    return state.evaluation(name=name, **options)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calibkit.cli.evaluate import OUTPUT, check_output, print_results
-from calibkit.cli.options import check_paths, with_options
+from calibkit.cli.options import check_outputs, check_paths, with_options
 
 if TYPE_CHECKING:
     from calibkit.one_pass import Which
@@ -43,6 +43,7 @@ def merge_command(
     paths = expand(states, allow_duplicates=allow_duplicates)
     check_paths(paths, output, {})
     check_paths(paths, table, {})
+    check_outputs(output, table, flag="--output")
     state = merge_states({path: CalibrationState.load(path) for path in paths}, allow_duplicates=allow_duplicates)
     if output is not None:
         state.save(output)

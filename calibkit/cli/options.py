@@ -222,6 +222,18 @@ def check_paths(inputs: Sequence[str], output: str | None, reading: dict[str, An
             raise OutputError(f"{output}: is the input {path}; give another output path")
 
 
+def check_outputs(state: str | None, table: str | None, *, flag: str) -> None:
+    """Refuse outputs that are probably files of predictions, for want of a value after a flag, or one file twice."""
+    from calibkit.files.formats import EXTENSIONS
+
+    if state is not None and Path(state).suffix.lower() != ".ckst":
+        raise click.UsageError(f"{flag} {state}: the name of a state ends in .ckst")
+    if table is not None and EXTENSIONS.get(Path(table).suffix.lower(), "csv") != "csv":
+        raise click.UsageError(f"--table {table}: is written as CSV; give a name that ends in .csv")
+    if state is not None and table is not None and Path(state).resolve() == Path(table).resolve():
+        raise click.UsageError(f"--table {table}: is the state of {flag} too; give another path")
+
+
 def _is_same_file(one: str, other: str) -> bool:
     """Whether two paths lead to one file; a path that leads nowhere is no other's."""
     try:

@@ -12,8 +12,10 @@ import click
 from calibkit.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from calibkit.shards import Progress
-    from calibkit.state import CalibrationState
+    from calibkit.state import CalibrationState, Source
 
 # What holds whole files, but not all of them, stands here until all are in.
 PARTIAL = ".partial"
@@ -28,13 +30,18 @@ class Together:
     resume: bool = False
     jobs: int | None = None
     scheduler: str | None = None
+    allow_duplicates: bool = False
     saved_at: float = field(default_factory=time.monotonic)
     files: int = 0
 
-    def check(self) -> None:
+    def check(self, files: Sequence[str]) -> None:
         """Refuse flags that go with others."""
         if self.resume and self.save_state is None:
             raise click.UsageError("--resume goes on from the state of --save-state; give that")
+        if self.resume and "-" in files:
+            raise click.UsageError("--resume needs files: what came from standard input cannot be compared with it")
+        if "-" in files and (self.scheduler is not None or self.jobs is not None):
+            raise click.UsageError("standard input (-) is read by one process: leave out --jobs and --scheduler")
         if self.jobs is not None and self.jobs < 1:
             raise click.UsageError(f"--jobs {self.jobs}: give a number of processes of at least 1")
         if self.scheduler not in (None, "local"):
@@ -47,14 +54,13 @@ class Together:
 
     def state_of(self, paths: Sequence[str], reading: dict[str, Any], **settings: Any) -> "CalibrationState":
         """The state of all files; interrupted, it says what was read, and leaves it beside where it would be saved."""
-        from calibkit.files.expanding import expand
+        from calibkit.files import expand
         from calibkit.shards import state_of_files
         from calibkit.state import CalibrationState
 
         threads = settings.pop("threads")
-        state = CalibrationState(**settings)
-        self._go_on(state)
-        n_files = len(expand(paths))
+        state, files = CalibrationState(**settings), expand(paths, allow_duplicates=self.allow_duplicates)
+        self._go_on(state, files, reading | settings | {"threads": threads})
         with ProgressLine() as line, self._elsewhere() as elsewhere:
 
             def report(progress: "Progress") -> None:
@@ -62,9 +68,10 @@ class Together:
                 self._keep(state, progress)
 
             try:
-                state_of_files(paths, into=state, threads=threads, progress=report, **elsewhere, **reading)
+                work = {"allow_duplicates": self.allow_duplicates, "threads": threads} | elsewhere | reading
+                state_of_files(files, into=state, progress=report, **work)
             except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(self._stopped(state, n_files)) from stop
+                raise KeyboardInterrupt(self._stopped(state, len(files))) from stop
             except BaseException:
                 self._leave(state)
                 raise
@@ -73,15 +80,18 @@ class Together:
             Path(self.save_state + PARTIAL).unlink(missing_ok=True)
         return state
 
-    def _go_on(self, state: "CalibrationState") -> None:
-        """Begin with what an earlier call has read, if there is anything."""
+    def _go_on(self, state: "CalibrationState", files: Sequence[str], work: dict[str, Any]) -> None:
+        """Begin with what an earlier call has read, if there is anything, and if it is what would be read now."""
+        from calibkit.shards.merging import merge_named
         from calibkit.state import CalibrationState
 
-        if self.resume and self.save_state is not None:
-            for path in (self.save_state + PARTIAL, self.save_state):
-                if Path(path).exists():
-                    state.merge(CalibrationState.load(path))
-                    return
+        if not self.resume or self.save_state is None:
+            return
+        path = next((path for path in (self.save_state + PARTIAL, self.save_state) if Path(path).exists()), None)
+        if path is not None:
+            saved = CalibrationState.load(path)
+            merge_named(state, saved, path, allow_duplicates=self.allow_duplicates)
+            _refuse_other_rows(saved.sources, files, path, work)
 
     @contextmanager
     def _elsewhere(self) -> "Iterator[dict[str, Any]]":
@@ -130,6 +140,36 @@ class Together:
             return f"{covered}; nothing was saved (--save-state FILE saves what was read, for --resume)"
         left = self._leave(state)
         return f"{covered}; {f'saved in {left}: go on with --resume' if left else 'there was nothing to save'}"
+
+
+def _refuse_other_rows(held: "Iterable[Source]", files: Sequence[str], saved: str, work: dict[str, Any]) -> None:
+    """Raise if a state holds a file that is not given, or one that has, or is read as, other rows by now."""
+    from calibkit.errors import DataError
+    from calibkit.files.contents import shown
+    from calibkit.shards import shard_name, state_of_shard
+
+    places = {shard_name(file, work.get("split")): file for file in files}
+    for source in held:
+        place = places.get(source.name)
+        if place is None:
+            raise DataError(
+                f"{shown(saved)}: holds {source.shown}, which is not among the files that are given. Give it too, or "
+                "another path to save the state"
+            )
+        # Only what is younger than the state is read again: most were read to be passed over.
+        if _is_younger(place, saved) and state_of_shard(place, **work).digest != source.digest:
+            raise DataError(
+                f"{shown(source.name)}: has other rows than {shown(saved)} holds of it: the file has changed since, or "
+                "it is read with other options. Leave out resume=True to read all files again"
+            )
+
+
+def _is_younger(file: str, saved: str) -> bool:
+    """Whether a file was written after a state; not where nothing tells: a URL, or a file that is gone."""
+    try:
+        return Path(file).stat().st_mtime_ns >= Path(saved).stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _end_workers() -> None:

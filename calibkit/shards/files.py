@@ -1,5 +1,6 @@
 """Files of any number and size as one evaluation: each a state of its own, merged as they come. Floor 3."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Any, Literal
@@ -101,9 +102,15 @@ def state_of_files(
 
 
 def _to_read(files: Sequence[str], held: CalibrationState, split: str | None) -> list[str]:
-    """The files that a state does not hold."""
-    names = {source.name for source in held.sources}
-    return [path for path in files if shard_name(path, split) not in names]
+    """The files that a state does not hold, or not as often as they are given."""
+    names, left = Counter(source.name for source in held.sources), list[str]()
+    for path in files:
+        name = shard_name(path, split)
+        if names[name] == 0:
+            left.append(path)
+        else:
+            names[name] -= 1
+    return left
 
 
 def _in_turn(files: Iterable[str], work: dict[str, Any], watch: Watch) -> States:

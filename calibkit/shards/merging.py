@@ -49,5 +49,5 @@ def name_of(state: CalibrationState) -> str:
     >>> name_of(first), name_of(first + second)
     ('a.npz', 'a.npz and 1 more')
     """
-    names = [source.name for source in state.sources]
+    names = [source.name or "standard input" for source in state.sources]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"

@@ -102,12 +102,16 @@ def _ahead(blocks: Generator[Predictions], share: Callable[[Predictions], float]
 
 
 def shard_name(path: AnyPath, split: str | None) -> str:
-    """What a state calls a file: its path, or its URL without what is secret; with the split that was read.
+    """What a state calls a file: its path, or URL without what is secret, with the split that was read.
 
     Examples
     --------
+    >>> shard_name("-", None)
+    ''
     >>> shard_name("shard-0.npz", None), shard_name("shard-0.npz", "val")
     ('shard-0.npz', 'shard-0.npz (split val)')
     """
     name = without_secrets(os.fsdecode(path))
+    if name == "-":  # standard input is other rows each time
+        return ""
     return name if split is None else f"{name} (split {split})"

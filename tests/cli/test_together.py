@@ -90,6 +90,12 @@ def test_usage(run):
         (["--jobs", 2], "--together"),
         (["--together", "--jobs", 0], "at least 1"),
         (["--max-memory", -1], "max-memory"),
+        (["--allow-duplicates"], "--together"),
+        (["-", "--together", "--jobs", 2], "standard input (-) is read by one process"),
+        (["-", "--save-state", "a.ckst", "--resume"], "--resume needs files"),
+        (["--save-state", "shard-9.npz"], "the name of a state ends in .ckst"),
+        (["--save-state", "a.ckst", "--table", "./a.ckst"], "is the state of --save-state too"),
+        (["--together", "--table", "shard-9.npz"], "is written as CSV"),
     ):
         done = run("evaluate", *SHARDS, *flags)
         assert (done.code, done.out) == (2, "")
@@ -97,6 +103,65 @@ def test_usage(run):
     assert run("evaluate", *SHARDS, "--save-state", "shard-0.npz").code == 5
     assert run("evaluate", *SHARDS, "--save-state", "none/a.ckst").code == 5
     assert run("evaluate", *SHARDS, "shard-0.npz", "--together").code == 4
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("flag", ["--save-state", "--table"])
+def test_a_flag_without_its_value_does_not_cost_a_file_of_predictions(run, folder, flag):
+    before = (folder / "shard-0.npz").read_bytes()
+    assert run("evaluate", "--together", flag, "shard-0.npz", "shard-1.npz").code == 2  # the first is taken for OUT
+    assert run("evaluate", "shard-1.npz", "--save-state", "a.ckst").code == 0
+    assert run("merge", "-o" if flag == "--save-state" else flag, "shard-0.npz", "a.ckst").code == 2
+    assert run("merge", "a.ckst", "-o", "b.ckst", "--table", folder / "b.ckst").code == 2
+    assert (folder / "shard-0.npz").read_bytes() == before
+
+
+def test_resume_from_a_state_of_other_files_or_other_rows(run, folder):
+    assert run("evaluate", *SHARDS[:2], "--save-state", "a.ckst").code == 0
+    done = run("evaluate", *SHARDS[1:], "--save-state", "a.ckst", "--resume", "--json")
+    assert (done.code, done.out) == (4, "")
+    assert "a.ckst: holds shard-0.npz (1,000 rows), which is not among the files that are given" in done.err
+    resumed = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json")
+    assert json.loads(resumed.out)["n"] == 3000
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--bins", 10)
+    assert "a.ckst: n_bins differs: 15 in the other, 10 in this state" in done.err
+    later = (folder / "a.ckst").stat().st_mtime + 10
+    os.utime("shard-0.npz", (later, later))  # copied anew, say, with the same rows
+    assert run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json").out == resumed.out
+    part = dict(np.load("shard-1.npz"))
+    np.savez("shard-1.npz", **{name: values[::-1][:999] for name, values in part.items()})
+    later = (folder / "a.ckst").stat().st_mtime + 10
+    os.utime("shard-1.npz", (later, later))
+    before = (folder / "a.ckst").read_bytes()
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json")
+    assert (done.code, done.out) == (4, "")
+    assert "shard-1.npz: has other rows than a.ckst holds of it: the file has changed since" in done.err
+    assert "Leave out --resume" in done.err
+    assert (folder / "a.ckst").read_bytes() == before
+    assert run("evaluate", *SHARDS, "--save-state", "a.ckst").code == 0
+    assert ck.CalibrationState.load("a.ckst").n == 2999
+
+
+@pytest.mark.usefixtures("folder")
+def test_files_twice_when_that_is_meant(run):
+    twice = ("evaluate", "shard-0.npz", "./shard-0.npz", "shard-0.npz", "--together")
+    assert "If that is meant, pass --allow-duplicates" in run(*twice).err
+    thrice = run(*twice, "--allow-duplicates", "--save-state", "a.ckst", "--json").out
+    assert json.loads(thrice)["n"] == 3000
+    assert run("evaluate", "shard-0.npz", "--save-state", "b.ckst").code == 0
+    state = ck.state_of_files(["shard-0.npz"] * 2, into=ck.CalibrationState.load("b.ckst"), allow_duplicates=True)
+    assert (state.n, len(state.sources)) == (2000, 2)  # one was held, the other was not
+
+
+@pytest.mark.usefixtures("folder")
+def test_standard_input_has_no_name_by_which_other_rows_would_be_refused(run, monkeypatch):
+    def piped(text, state):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return run("evaluate", "-", "--save-state", state)
+
+    assert piped("label,prob\n1,0.7\n", "a.ckst").code == 0
+    assert piped("label,prob\n0,0.35\n", "b.ckst").code == 0
+    assert json.loads(run("merge", "a.ckst", "b.ckst", "--json").out)["n"] == 2
 
 
 @pytest.mark.usefixtures("folder")
@@ -124,12 +189,12 @@ def test_a_bad_file_leaves_what_was_whole_for_later(run, folder):
     assert not (folder / "a.ckst").exists()
     assert ck.CalibrationState.load("a.ckst.partial").n == 1000
     (folder / "shard-1.npz").write_bytes(good)
-    (folder / "shard-0.npz").write_bytes(b"need not be read again")
+    (folder / "shard-0.npz").unlink()  # it need not be read again
     assert run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json").out == whole
     assert not (folder / "a.ckst.partial").exists()
     assert (folder / "a.ckst").read_bytes() == (folder / "whole.ckst").read_bytes()
     # What is saved whole is gone on from too: there is nothing left to read.
-    (folder / "shard-1.npz").write_bytes(b"nor this")
+    (folder / "shard-1.npz").unlink()
     assert run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--json").out == whole
     done = run("evaluate", *SHARDS, "--save-state", "a.ckst", "--resume", "--bins", 10)
     assert done.code == 4
