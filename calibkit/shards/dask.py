@@ -3,6 +3,7 @@
 Dask is imported inside functions: whoever gives a client has it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from math import ceil
 from pkgutil import resolve_name
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 from uuid import uuid4
 
@@ -60,8 +62,10 @@ def connected(address: str, *, n_workers: int | None = None, timeout: float = SE
     except ImportError as error:
         raise MissingExtraError(f"--scheduler needs Dask: {INSTALL}") from error
     if address == "local":
-        options: dict[str, Any] = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
-        with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
+        options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+        options |= {"n_workers": n_workers, "threads_per_worker": 1, "processes": True}
+        with LocalCluster(**options) as cluster, Client(cluster) as client:
+            client.run(_ignore_interrupts)
             yield client
         return
     try:
@@ -73,6 +77,11 @@ def connected(address: str, *, n_workers: int | None = None, timeout: float = SE
         ) from error
     with client:
         yield client
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the one that says what was read."""
+    signal(SIGINT, SIG_IGN)
 
 
 def from_dask(

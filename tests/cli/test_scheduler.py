@@ -1,8 +1,13 @@
 """evaluate --scheduler: Dask reads the files, and prints what one process prints."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -58,6 +63,33 @@ def test_a_shard_that_fails_saves_whole_files_alone(run, folder):
     np.savez("shard-1.npz", **cut(rows(), 3)[1])
     again = run("evaluate", *SHARDS, "--save-state", "out.ckst", "--resume", "--json")
     assert json.loads(again.out) == json.loads(run("evaluate", *SHARDS, "--together", "--json").out)
+
+
+def test_ctrl_c_says_what_was_read_and_nothing_else(folder):
+    """In a terminal it reaches the workers too; one of them waits for a pipe into which nobody writes."""
+    os.mkfifo("shard-9.npz")
+    command = [sys.executable, "-m", "calibkit", "evaluate", *SHARDS, "shard-9.npz", "--save-state", "a.ckst"]
+    with subprocess.Popen(
+        [*command, "--scheduler", "local", "--jobs", "2"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        pipe = None
+        for _ in range(1200):
+            with suppress(OSError):  # while nobody reads
+                pipe = os.open("shard-9.npz", os.O_WRONLY | os.O_NONBLOCK)
+                break
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        os.close(pipe)
+    assert (process.returncode, out) == (130, "")
+    assert re.fullmatch(r"\s*interrupted: \d of 4 files were read to their end, .*\s*", err), err
 
 
 @pytest.mark.usefixtures("folder")
