@@ -236,12 +236,14 @@ def _check_client(client: Any) -> None:
 def _check_installed(client: Any) -> None:
     """Raise if the scheduler or a worker has another calibkit, or none: tasks would end the worker that gets them."""
     what = (resolve_name, "calibkit:__version__")
-    found = client.run(*what, on_error="return")
+    found = {f"worker {address}": version for address, version in client.run(*what, on_error="return").items()}
     try:
-        found[f"the scheduler {_address(client)}"] = client.run_on_scheduler(*what)
+        found["the scheduler"] = client.run_on_scheduler(*what)
     except ImportError as error:
-        found[f"the scheduler {_address(client)}"] = error
+        found["the scheduler"] = error
     for place, version in found.items():
-        if version != __version__:
+        if isinstance(version, str | ImportError) and version != __version__:  # else a worker that ended meanwhile
             which = f"calibkit {version}" if isinstance(version, str) else f"no calibkit ({_said(version)})"
-            raise CalibkitError(f"{place} has {which}; install {__version__}, the version of this process, on all.")
+            raise CalibkitError(
+                f"{_address(client)}: {place} has {which}; install {__version__}, the version of this process, on all."
+            )

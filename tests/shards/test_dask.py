@@ -78,6 +78,7 @@ def test_a_worker_that_is_killed_changes_no_bit(client, tmp_path, monkeypatch, m
     monkeypatch.setattr(dask, "MOST_STATES", most)
     monkeypatch.setattr(dask, "FAN_IN", 4)
     pids, killed = client.run(os.getpid), []
+    before = {key for keys in client.has_what().values() for key in keys}
 
     def kill_one_of(workers):
         """Kill a worker, once."""
@@ -88,7 +89,7 @@ def test_a_worker_that_is_killed_changes_no_bit(client, tmp_path, monkeypatch, m
 
     def kill_when_it_holds_a_state():
         while not killed:
-            kill_one_of(worker for worker, keys in client.has_what().items() if keys)
+            kill_one_of(worker for worker, keys in client.has_what().items() if {*keys} - before)
             time.sleep(0.01)
 
     def report(progress):
@@ -149,15 +150,25 @@ def test_a_worker_that_does_not_see_a_file(client, folder):
 def test_a_worker_of_another_version_or_without_calibkit(client, monkeypatch, scheduler):
     with monkeypatch.context() as later:
         later.setattr(dask, "__version__", "9.9.9")
-        with pytest.raises(CalibkitError, match=rf"^tcp://127.* has calibkit {ck.__version__}; install 9\.9\.9, the"):
+        with pytest.raises(
+            CalibkitError, match=rf"^tcp://.*: worker tcp://127.* has calibkit {ck.__version__}; install 9\.9\.9"
+        ):
             ck.state_of_files(FILES, client=client)
     monkeypatch.setattr(dask, "resolve_name", partial(resolve_name_of, "no_such_module"))
-    with pytest.raises(CalibkitError, match=r"has no calibkit \(No module named 'no_such_module'\)"):
+    with pytest.raises(CalibkitError, match=r"worker .* has no calibkit \(No module named 'no_such_module'\)"):
         ck.state_of_files(FILES, client=client)
     _, address = scheduler
-    expected = rf"^the scheduler {address} has no calibkit \(No module named"
+    expected = rf"^{address}: the scheduler has no calibkit \(No module named"
     with connected(address, timeout=START) as alone, pytest.raises(CalibkitError, match=expected):
         ck.state_of_files(FILES, client=alone)
+
+
+def test_a_worker_that_ends_while_it_is_asked(client, serial, monkeypatch):
+    def asked(*_, **__):
+        return dict.fromkeys(client.nthreads(), OSError("the connection is closed"))
+
+    monkeypatch.setattr(client, "run", asked)
+    assert ck.state_of_files(FILES, client=client) == serial
 
 
 def resolve_name_of(module, _):
