@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.coverage import bootstrap, rankings, recalibrations, seeds
-from benchmarks.coverage.cells import Cell
-from benchmarks.coverage.summary import draw, lowest_lines, size_lines, summary_lines
+from benchmarks.coverage.cells import FURTHER, SUSPECT, Cell
+from benchmarks.coverage.summary import GOAL, draw, lowest_lines, size_lines, summary_lines
 from benchmarks.coverage.tables import SIZES, Plan, Table, tables
 
 FIGURE = "![Coverage of every cell by kind of interval, with the nominal level]({})\n\n"
@@ -86,6 +86,17 @@ def summary(cells: list[Cell], plan: Plan, *, section: str) -> str:
     )
 
 
+def counting(plan: Plan) -> str:
+    """How many samples a cell has, and what that is worth."""
+    more = FURTHER * plan.repetitions
+    errors = [f"{100 * (0.95 * 0.05 / n) ** 0.5:.1f}".lstrip("0") for n in (plan.repetitions, plan.repetitions + more)]
+    return (
+        f"*Counting.* A cell has at least {plan.repetitions:,} samples: a standard error of {errors[0]} points at "
+        f"95 %. Among thousands of cells some would fall below {100 * GOAL:.0f} % by luck alone; therefore a cell "
+        f"below {100 * SUSPECT:.0f} % gets {more:,} samples more, and all of them count ({errors[1]} points).\n"
+    )
+
+
 def main() -> None:
     """Simulate and say it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,6 +120,8 @@ def main() -> None:
     if options.page is not None:
         picture = "" if options.figure is None else FIGURE.format(Path(options.figure).relative_to(options.page))
         prefix = "" if options.of == "calibration" else f"{options.of} "
+        if options.of == "calibration":
+            paste(options.page / "coverage.md", "counting", counting(plan))
         paste(options.page / "coverage.md", f"{prefix}summary", picture + said.replace("## ", "### "))
         paste(options.page / "coverage-tables.md", f"{prefix}tables", "\n".join(found))
     print(f"{time.perf_counter() - start:.0f} s in {options.jobs} processes")

@@ -425,7 +425,7 @@ def tables() -> Iterator[Table]:
         columns=("view", "k", "coverage", "p <= .05, %"),
         tasks=tuple(partial(view_chance_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100))),
     )
-    yield from error_tables("RMSCE", every, some)
+    yield from error_tables("RMSCE", tuple(product(SOME_KINDS, BINS, SHAPES)), some)
     many = " / ".join(f"{n:,}" for n in CERTAIN_SIZES)
     yield Table(
         title="ECE of forecasts near 0 and 1, whose misses are few or none",
