@@ -41,6 +41,10 @@ NAME_THEM = (
     'Say what is what: labels="KEY" with logits="KEY" or probs="KEY" or predicted="KEY" and confidence="KEY"; or '
     'correct="KEY" and confidence="KEY".'
 )
+NAME_ONE = (
+    'The file is one array without a name: say what it is by logits="array" or probs="array", and where the labels are '
+    'by labels_file="PATH".'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,8 @@ class _Search:
                 f'holds {" and ".join(values)} but no labels are recognised. Name them: labels="KEY", or '
                 'labels_file="PATH:KEY" if they are in another file'
             )
-        self._say(f"no labels with logits, probs or predictions are recognised. {NAME_THEM}")
+        name_them = NAME_THEM if self.contents.sole is None or self.question.labels_elsewhere else NAME_ONE
+        self._say(f"no labels with logits, probs or predictions are recognised. {name_them}")
 
     def _is_complete(self, kind: Kind) -> bool:
         """Whether all that a kind needs is there."""

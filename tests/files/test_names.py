@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -88,6 +89,12 @@ def test_what_is_not_clear_is_asked_and_the_file_described(arrays, complaint):
     assert str(caught.value).startswith("net.npz: ")
     for name in arrays:
         assert f"{name} (5," in str(caught.value)
+
+
+def test_one_array_without_a_name_is_told_where_labels_may_be():
+    alone = replace(file_of(epoch7=NK), sole="array")
+    with pytest.raises(InputFormatError, match=r'logits="array" or probs="array", and where .* labels_file="PATH"'):
+        chosen(alone)
 
 
 @pytest.mark.parametrize(
