@@ -177,7 +177,7 @@ def _notes(absent: Mapping[str, str], evidence: Tallied) -> Iterator[str]:
     if evidence.about.weighted and evidence.about.n:
         yield "No interval for augrc: of weighted rows it needs each row."
     left_out = [test.title for name, test in TESTS.items() if name not in _TESTS]
-    yield f"No {' and no '.join(left_out)} test: a state does not hold what they need of each row."
+    yield f"No {' and no '.join(left_out)}: a state does not hold what they need of each row."
 
 
 def distances(limits: Mapping[str, float]) -> Iterator[str]:

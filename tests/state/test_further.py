@@ -125,7 +125,7 @@ def test_what_a_state_cannot_give_is_absent_with_a_reason():
         assert "a state" in got.absent[name]
         with pytest.raises(KeyError, match="a state"):
             got[name]
-    assert any("Hosmer-Lemeshow" in note for note in got.notes)
+    assert any(note.startswith("No Hosmer-Lemeshow and no Cox score test: a state") for note in got.notes)
     assert any("would differ by at most" in note for note in got.notes)
     assert "error_bounds" not in state_of(predictions("logits", 200)).evaluation().settings
 
