@@ -105,7 +105,7 @@ RECALIBRATION = (
         orientation="neither",
         bounds=(float("-inf"), float("inf")),
         meaning="Slope of the outcomes' log-odds on the forecasts': below 1 the forecasts are too extreme.",
-        reading="1; below: too extreme, above: timid",
+        reading="1; below: too extreme",
         undefined=_NO_FIT,
     ),
     Metric(
@@ -118,7 +118,7 @@ RECALIBRATION = (
         orientation="nearer 0 is better",
         bounds=(float("-inf"), float("inf")),
         meaning="Calibration-in-the-large: the shift of the log-odds at which as much is forecast as happens.",
-        reading="0; below: too high on average",
+        reading="0; below: too high",
         undefined=_NO_FIT,
     ),
 )

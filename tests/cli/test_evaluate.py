@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -41,9 +42,12 @@ def test_the_per_bin_table_is_written(run, pair, tmp_path):
     assert run("evaluate", pair["sharp"], "--table", tmp_path / "no" / "bins.csv").code == 5
 
 
-def test_everything_is_added_on_request(run, pair):
+def test_everything_is_added_on_request(run, pair, monkeypatch):
     assert "Beyond the table" not in run("evaluate", pair["sharp"]).out
-    assert "AURC" in run("evaluate", pair["sharp"], "--all").out
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run("evaluate", pair["sharp"], "--all").out
+    # One table: it is not parted for its width.
+    assert re.search(r"^- AURC +[\d.]+  \[[\d., ]+\], lower is better", out, re.M)
     result = json.loads(run("evaluate", pair["sharp"], "--all", "--json").out)
     assert result == json.loads(json.dumps(ck.evaluate(ck.load(pair["sharp"]), metrics="all").to_dict()))
 
