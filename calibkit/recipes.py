@@ -210,7 +210,8 @@ def _named_runs(recipes: Mapping[str, Sequence[Predictions]]) -> dict[str, dict[
                 f"recipes[{name!r}]: expected a sequence of Predictions, one a run, got {type(runs).__name__}."
             )
         if len(runs) < 2:
-            raise OptionError(f"recipes[{name!r}] has {len(runs)} run: training luck shows in two or more")
+            how_many = "a single run" if runs else "no runs"
+            raise OptionError(f"recipes[{name!r}]: has {how_many}; give two or more, for one shows no training luck.")
         named[name] = {f"{name}, run {number}": run for number, run in enumerate(runs, start=1)}
         check_models(named[name], f"recipes[{name!r}]")
     return named

@@ -11,6 +11,7 @@ import calibkit as ck
 from calibkit.crossed import crossed_mean
 from calibkit.errors import DataError, InputFormatError, OptionError
 from calibkit.intervals import mean_interval
+from calibkit.render import markdown
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=2, size=(500, 3))
@@ -166,6 +167,7 @@ def test_text_and_json_hold_it_all():
     assert nll.adjusted_p_value >= nll.p_value
     assert found == ck.compare_recipes({**RECIPES, "third": [run(s + 30) for s in range(3)]}, reference="true")
     assert max(len(line) for line in text.splitlines()) <= 80
+    assert markdown(result).count("| metric |") == 3  # means, and two differences
 
 
 def test_without_level_there_are_no_intervals_and_no_words():
@@ -206,7 +208,7 @@ def test_what_is_no_recipe_is_refused():
         ck.compare_recipes({"a": run(0)})
     with pytest.raises(InputFormatError, match="expected"):
         ck.compare_recipes([run(0), run(1)])
-    with pytest.raises(OptionError, match="has 1 run: training luck shows in two or more"):
+    with pytest.raises(OptionError, match="has a single run; give two or more"):
         ck.compare_recipes({"a": [run(0)]})
     with pytest.raises(InputFormatError, match="run 2"):
         ck.compare_recipes({"a": [run(0), LOGITS]})

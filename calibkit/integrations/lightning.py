@@ -1,12 +1,13 @@
 """A Lightning callback: calibration at the end of every validation and test. Annex: integrations; needs lightning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from calibkit.errors import InputFormatError, MissingExtraError
 from calibkit.evaluation import Evaluation
+from calibkit.integrations.names import USUAL, check_names
 from calibkit.integrations.torch import CalibrationMetric
 
 try:
@@ -41,6 +42,8 @@ class CalibrationCallback(Callback):  # type: ignore[misc, unused-ignore]
     ------
     InputFormatError
         If a step returns no dict with these keys.
+    OptionError
+        If an option has a value that is not allowed.
 
     Examples
     --------
@@ -56,7 +59,7 @@ class CalibrationCallback(Callback):  # type: ignore[misc, unused-ignore]
         probs: str | None = None,
         labels: str = "labels",
         ids: str | None = None,
-        log: tuple[str, ...] = ("accuracy", "ece", "nll", "brier"),
+        log: Sequence[str] = USUAL,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class CalibrationCallback(Callback):  # type: ignore[misc, unused-ignore]
             raise InputFormatError("logits and probs are both named; a forecast is one of them.")
         keys: dict[str, str | None] = {"labels": labels, "ids": ids, **forecast}
         self.keys = {role: key for role, key in keys.items() if key is not None}
-        self.log_names, self.options = tuple(log), options
+        self.log_names, self.options = check_names(log, option="log"), options
         self.evaluations: dict[str, Evaluation] = {}
         self._metrics: dict[str, CalibrationMetric] = {}
         CalibrationMetric(**options)  # complains now rather than after an epoch

@@ -9,6 +9,7 @@ from torch import Tensor
 from calibkit._checks import check_choice
 from calibkit.errors import MissingExtraError, OptionError
 from calibkit.evaluation import Evaluation
+from calibkit.integrations.names import USUAL, check_names
 from calibkit.integrations.torch import CalibrationMetric
 
 try:
@@ -64,7 +65,7 @@ class Calibration(Metric):  # type: ignore[misc, unused-ignore]
         self,
         *,
         preds: Literal["logits", "probs"],
-        values: Sequence[str] = ("accuracy", "ece", "nll", "brier"),
+        values: Sequence[str] = USUAL,
         n_classes: int | None = None,
         view: Literal["top-label", "positive"] | None = None,
         n_bins: int = 15,
@@ -74,7 +75,7 @@ class Calibration(Metric):  # type: ignore[misc, unused-ignore]
     ) -> None:
         super().__init__(**options)
         self.preds = check_choice(preds, ("logits", "probs"), option="preds")
-        self.values = tuple(values)
+        self.values = check_names(values, option="values")
         self._options: dict[str, Any] = {
             "n_classes": n_classes,
             "view": view,

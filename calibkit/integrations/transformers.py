@@ -10,6 +10,7 @@ from torch import Tensor
 from calibkit._checks import check_choice
 from calibkit.errors import InputFormatError
 from calibkit.evaluation import Evaluation
+from calibkit.integrations.names import USUAL, check_names
 from calibkit.integrations.torch import CalibrationMetric
 
 
@@ -32,6 +33,11 @@ class ComputeCalibration:
     evaluation : Evaluation or None
         The last evaluation, with intervals, reliability curve and notes.
 
+    Raises
+    ------
+    OptionError
+        If an option has a value that is not allowed.
+
     Notes
     -----
     Predictions (n, k) and labels (n,), or one of each a token: (n, tokens, k) and (n, tokens). The labels of a causal
@@ -49,12 +55,12 @@ class ComputeCalibration:
     def __init__(
         self,
         *,
-        values: Sequence[str] = ("accuracy", "ece", "nll", "brier"),
+        values: Sequence[str] = USUAL,
         predictions: Literal["logits", "probs"] = "logits",
         ignore_index: int = -100,
         **options: Any,
     ) -> None:
-        self.values = tuple(values)
+        self.values = check_names(values, option="values")
         self.predictions = check_choice(predictions, ("logits", "probs"), option="predictions")
         self.evaluation: Evaluation | None = None
         self._metric = CalibrationMetric(ignore_index=ignore_index, processes="own", **options)

@@ -150,6 +150,11 @@ def _passages(results: Sequence[Result]) -> Iterator[Passage]:
     yield from _passage("Notes", _notes(results))
 
 
+def sentences(label: str, items: Sequence[str], *, loud: bool = False) -> Iterator[Passage]:
+    """Sentences that may hold names from outside, under a label; nothing where there are none."""
+    return _passage(label, tuple(sanitise(item, limit=SENTENCE_LENGTH) for item in items), loud=loud)
+
+
 def _passage(label: str, items: tuple[str, ...], *, loud: bool = False) -> Iterator[Passage]:
     if items:
         yield Passage(label=label, items=items, loud=loud)

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from calibkit.render.document import Block, Document, Heading, Passage, Table
-from calibkit.render.layout import bins_phrase
-from calibkit.render.names import SENTENCE_LENGTH, sanitise
+from calibkit.render.document import Block, Document, Heading, Table
+from calibkit.render.layout import bins_phrase, sentences
 from calibkit.render.numbers import format_number, format_percent
 from calibkit.render.tables import Result, title
 from calibkit.render.terminal import document_text, print_document
@@ -66,14 +65,9 @@ def _passages(result: Result) -> Iterator[Block]:
         f"{settings['view']} view; {bins_phrase(settings)}; {format_percent(settings['confidence_level'])} intervals; "
         f"differences are on the same rows; seed {settings['seed']}."
     )
-    yield _passage("Assumed", result["assumptions"])
-    yield _passage("Conventions", [conventions])
-    if result["notes"]:
-        yield _passage("Notes", result["notes"])
-
-
-def _passage(label: str, items: list[str]) -> Passage:
-    return Passage(label=label, items=tuple(sanitise(item, limit=SENTENCE_LENGTH) for item in items))
+    yield from sentences("Assumed", result["assumptions"])
+    yield from sentences("Conventions", [conventions])
+    yield from sentences("Notes", result["notes"])
 
 
 def plan_text(result: Result, *, width: int | None = None) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from calibkit.render.document import Block, Document, Heading, Passage, Table
-from calibkit.render.layout import bins_phrase
-from calibkit.render.names import SENTENCE_LENGTH, sanitise
+from calibkit.render.document import Block, Document, Heading, Table
+from calibkit.render.layout import bins_phrase, sentences
+from calibkit.render.names import sanitise
 from calibkit.render.numbers import format_interval, format_number, format_p, format_percent
 from calibkit.render.tables import Result, estimate_parts, title
 from calibkit.render.terminal import document_text
@@ -46,9 +46,9 @@ def recipes_document(result: Result) -> Document:
         Heading(title=heading, detail=f"{result['n']:,} rows, {result['view']} view"),
         _means(result),
         *_differences(result),
-        *_passage("Verdict", result["verdict"], loud=True),
-        *_passage("Conventions", _conventions(result["settings"])),
-        *_passage("Notes", result["notes"]),
+        *sentences("Verdict", result["verdict"], loud=True),
+        *sentences("Conventions", _conventions(result["settings"])),
+        *sentences("Notes", result["notes"]),
     )
 
 
@@ -96,8 +96,3 @@ def _conventions(settings: Result) -> tuple[str, ...]:
         f"{bins_phrase(settings)}; means over runs; intervals for new runs and new rows; se: standard errors from "
         "seeds and from test rows.",
     )
-
-
-def _passage(label: str, items: Any, *, loud: bool = False) -> Iterator[Passage]:
-    if items:
-        yield Passage(label=label, items=tuple(sanitise(item, limit=SENTENCE_LENGTH) for item in items), loud=loud)

@@ -8,6 +8,7 @@ from calibkit.render.document import Document
 from calibkit.render.layout import comparison_document, evaluation_document, evaluations_document
 from calibkit.render.markdown import document_markdown
 from calibkit.render.planning import plan_document
+from calibkit.render.recipes import recipes_document
 from calibkit.render.tables import Result
 from calibkit.render.terminal import document_text, print_document
 
@@ -20,6 +21,7 @@ _DOCUMENT_OF: Mapping[str, Callable[[Any], Document]] = MappingProxyType(
         "calibkit.evaluations": lambda result: evaluations_document(result["evaluations"]),
         "calibkit.comparison": comparison_document,
         "calibkit.plan": plan_document,
+        "calibkit.recipes": recipes_document,
     }
 )
 
@@ -171,7 +173,8 @@ def markdown(result: Result) -> str:
     Parameters
     ----------
     result : mapping
-        Dictionary of an evaluation, of several (schema ``calibkit.evaluations/1``), of a comparison or of a plan.
+        Dictionary of an evaluation, of several (schema ``calibkit.evaluations/1``), of a comparison, of
+        recipes or of a plan.
 
     Returns
     -------

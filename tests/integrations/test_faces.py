@@ -83,9 +83,11 @@ class TestTorchmetrics:
             calibration(preds="scores")
         with pytest.raises(ck.OptionError, match="n_bins"):
             calibration(preds="logits", n_bins=0)
-        metric = calibration(preds="logits", values=("ecce",))
+        with pytest.raises(ck.OptionError, match="values='ecce'"):
+            calibration(preds="logits", values=("ecce",))
+        metric = calibration(preds="logits", values=("base_rate",))
         metric.update(*rows())
-        with pytest.raises(ck.OptionError, match="no metric 'ecce' here; there are accuracy"):
+        with pytest.raises(ck.OptionError, match="no metric 'base_rate' here; there are accuracy"):
             metric.compute()
 
     def test_results_of_this_process_alone(self, calibration):
@@ -151,6 +153,8 @@ class TestLightning:
             callback(logits="a", probs="b")
         with pytest.raises(ck.OptionError, match="n_bins"):
             callback(n_bins=0)
+        with pytest.raises(ck.OptionError, match="log='aurc'"):
+            callback(log=("ece", "aurc"))  # on request alone
         made = callback(probs="p")
         with pytest.raises(ck.InputFormatError, match=r"validation_step returned logits, labels, ids; expected .* p"):
             self.loop(made, "validation")
@@ -199,6 +203,8 @@ class TestTransformers:
 
     def test_what_is_refused(self):
         logits, labels = rows()
+        with pytest.raises(ck.OptionError, match="values='ece': expected several names"):
+            ComputeCalibration(values="ece")
         with pytest.raises(ck.InputFormatError, match="preprocess_logits_for_metrics"):
             ComputeCalibration()(given((logits, logits), labels))
         with pytest.raises(ck.InputFormatError, match="preprocess_logits_for_metrics"):
