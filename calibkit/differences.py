@@ -74,10 +74,12 @@ def _paired(model: Scored, reference: Scored, settings: Settings, reasons: list[
     shared["gap"] = (model.gap, reference.gap)
     found: dict[str, Difference] = {}
     for name, (a, b) in shared.items():
-        paired = paired_mean(model, reference, (a, b), level=level or 0.95)
+        paired = paired_mean(model, reference, (a, b), level=settings.level_or_default)
         found[name] = difference_of(name, paired, level, reasons)
     for name in model.rankings.keys() & reference.rankings.keys():
-        found[name] = difference_of(name, paired_ranking(model, reference, name, level=level or 0.95), level, reasons)
+        found[name] = difference_of(
+            name, paired_ranking(model, reference, name, level=settings.level_or_default), level, reasons
+        )
     found |= _binned_differences(model, reference, settings, reasons)
     return {name: found[name] for name in METRICS if name in found}
 
@@ -133,7 +135,7 @@ def _unpaired(model: Scored, reference: Scored, settings: Settings, reasons: lis
         samples = [(scored, scored_rows[name]) for scored, scored_rows in ((model, ours), (reference, theirs))]
         estimate = unpaired_t(
             *(values for _, values in samples),
-            level=level or 0.95,
+            level=settings.level_or_default,
             weights=(model.predictions.weights, reference.predictions.weights),
             groups=(model.predictions.groups, reference.predictions.groups),
         )
@@ -144,7 +146,9 @@ def _unpaired(model: Scored, reference: Scored, settings: Settings, reasons: lis
     found |= _errors(model, reference)
     rows, others = model.binned.rows, reference.binned.rows
     if rows is not None and others is not None:
-        found["ece"] = difference_of("ece", unpaired_bracket(rows, others, level=level or 0.95), level, reasons)
+        found["ece"] = difference_of(
+            "ece", unpaired_bracket(rows, others, level=settings.level_or_default), level, reasons
+        )
     elif level is not None:
         reasons.append(_NOT_SHOWN.format(model.view))
     return {name: found[name] for name in METRICS if name in found}

@@ -140,7 +140,7 @@ def score_and_bin(
         return scores, pairs
     pairs = replace(pairs, sample=sample)
     if view == "flattened":
-        return scores, _all_pairs(pairs, classes, binning)
+        return scores, _all_pairs(pairs, classes, binning, by_class=by_class)
     tables = classes.tables()
     return scores, _one_pair_a_class(predictions, pairs, tables, binning) if many else replace(pairs, by_class=tables)
 
@@ -204,14 +204,14 @@ def _one_pair_a_class(predictions: Predictions, pairs: Binned, tables: Sequence[
     )
 
 
-def _all_pairs(pairs: Binned, classes: "ClassBins | _KeptPairs", binning: Binning) -> Binned:
+def _all_pairs(pairs: Binned, classes: "ClassBins | _KeptPairs", binning: Binning, *, by_class: bool) -> Binned:
     """One table of all pairs."""
     table = classes.merged()
     return replace(
         pairs,
         view="flattened",
         tables=(table,),
-        by_class=classes.tables(),
+        by_class=classes.tables() if by_class else None,
         reliability=table,
         reliability_view="flattened",
         notes=merged_bins((table,), binning),

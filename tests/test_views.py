@@ -55,6 +55,11 @@ def test_every_view_of_a_matrix_is_a_table_of_its_pairs(binning, weighted):
     )
     assert_same(binned["flattened"].tables[0], every)
     assert_same(binned["flattened"].reliability, every)
+    # Tables of the classes are work: there where they were asked for, or where the view is made of them.
+    assert binned["flattened"].by_class is None
+    asked = score_and_bin(predictions, view="flattened", binning=binning, by_class=True)[1]
+    for table, own in zip(asked.by_class, binned["classwise"].tables, strict=True):
+        assert_same(table, own)
 
 
 @pytest.mark.parametrize("kind", ["probs", "logits"])

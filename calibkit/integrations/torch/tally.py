@@ -50,6 +50,7 @@ class TensorTally:
         self._inner = torch.from_numpy(like.cells.edges[1:-1].copy()).to(device)
         self._nothing = torch.zeros((), dtype=torch.int64, device=device)
         self._waiting: list[ScoredBatch] = []
+        self._n_waiting = 0
 
     def _zeros(self, size: int) -> Tensor:
         return torch.zeros(size, dtype=torch.int64, device=self.device)
@@ -57,12 +58,13 @@ class TensorTally:
     def take(self, rows: ScoredBatch) -> None:
         """Add the rows that count, now or when there are more."""
         self._waiting.append(rows)
-        if sum(len(one.kept) for one in self._waiting) >= _MANY:
+        self._n_waiting += len(rows.kept)
+        if self._n_waiting >= _MANY:
             self.settle()
 
     def settle(self) -> None:
         """Count the rows that wait."""
-        rows, self._waiting = self._waiting, []
+        rows, self._waiting, self._n_waiting = self._waiting, [], 0
         if rows:
             together = joined(rows, self.device)
             for start in range(0, len(together.kept), _CHUNK):
