@@ -1,49 +1,22 @@
 """Two gloo processes: every row once, in the order of the dataset, the same in both; and the loss's gradient."""
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch.utils.data import DataLoader, DistributedSampler
 
 from calibkit.errors import DataError
 from calibkit.training import LabelSmoothingCrossEntropy, mlp, predict
 from calibkit.training.distributed import check_index
+from tests.processes import run_processes
 from tests.training import two_processes as two
-
-ROOT = Path(__file__).resolve().parents[2]
-TIME_LIMIT = 120
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     """What each of two processes saw."""
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("this build of torch has no gloo")
     folder = tmp_path_factory.mktemp("two")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    if sys.platform == "linux":
-        environment["GLOO_SOCKET_IFNAME"] = "lo"
-    command = [sys.executable, "-W", "error", "-m", "tests.training.two_processes"]
-    started = [
-        subprocess.Popen(
-            [*command, str(rank), str(folder)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(two.WORLD)
-    ]
-    try:
-        said = [process.communicate(timeout=TIME_LIMIT)[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    # gloo sometimes aborts a process whose peer has gone first; by then its file is there, or reading it fails below.
-    assert all(process.returncode in (0, -signal.SIGABRT) for process in started), "\n".join(said)
+    run_processes("tests.training.two_processes", folder, two.WORLD)
     return [dict(np.load(folder / f"process{rank}.npz")) for rank in range(two.WORLD)]
 
 
