@@ -62,7 +62,9 @@ class Temperature:
     at_bound: bool = False
 
 
-def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, threads: int | None = None) -> Temperature:
+def fit_temperature(
+    predictions: Predictions, *, confidence_level: float | None = 0.95, threads: int | None = None
+) -> Temperature:
     """Temperature that maximises the likelihood of the labels.
 
     T > 1 says that the model is over-confident, T < 1 that it is under-confident.
@@ -71,7 +73,7 @@ def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, thr
     ----------
     predictions : Predictions
         Calibration rows: logits or probabilities, 1-D or (n, k). Not the rows that are evaluated.
-    level : float or None, default 0.95
+    confidence_level : float or None, default 0.95
         Level of the interval; None for none.
     threads : int, optional
         Default: CALIBKIT_THREADS, else the available cores. The result does not depend on it.
@@ -115,7 +117,9 @@ def fit_temperature(predictions: Predictions, *, level: float | None = 0.95, thr
     """
     _refuse_unusable(predictions, threads)
     fit = _fit(predictions, threads)
-    return _with_interval(predictions, fit, level=level, source=f"fitted on {len(predictions):,} calibration rows")
+    return _with_interval(
+        predictions, fit, level=confidence_level, source=f"fitted on {len(predictions):,} calibration rows"
+    )
 
 
 def cross_fit_temperature(
@@ -123,7 +127,7 @@ def cross_fit_temperature(
     *,
     n_folds: int = 5,
     rng: int | np.random.Generator = 0,
-    level: float | None = 0.95,
+    confidence_level: float | None = 0.95,
     threads: int | None = None,
 ) -> tuple[Temperature, Floats]:
     """Temperatures fitted on the same rows that they will scale, each on the folds that its row is not in.
@@ -136,7 +140,7 @@ def cross_fit_temperature(
         Folds of equal size, drawn at random; groups stay whole.
     rng : int or numpy.random.Generator, default 0
         Draws the folds.
-    level, threads
+    confidence_level, threads
         As in `fit_temperature`.
 
     Returns
@@ -178,7 +182,7 @@ def cross_fit_temperature(
     fit = _fit(predictions, threads)
     per_row = np.exp(_fold_log_t(predictions, fit, folds, threads))[folds]
     source = f"cross-fitted over {folds.max() + 1} folds of the same rows"
-    return _with_interval(predictions, fit, level=level, source=source), per_row
+    return _with_interval(predictions, fit, level=confidence_level, source=source), per_row
 
 
 def _refuse_unusable(predictions: Predictions, threads: int | None) -> None:
@@ -322,7 +326,7 @@ def _safeguarded(newton: float, low: float, high: float, *, falling: bool) -> fl
 
 def _with_interval(predictions: Predictions, fit: _Fit, *, level: float | None, source: str) -> Temperature:
     """A temperature with its sandwich interval, where there is one."""
-    level = _checks.check_level(level, option="level")
+    level = _checks.check_level(level)
     error = None if fit.at_bound else _error(predictions, fit)
     low = high = None
     if error is not None and level is not None:

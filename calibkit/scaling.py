@@ -29,7 +29,11 @@ def cross_fitted(models: Mapping[str, Predictions], settings: Settings) -> Scali
     for name, model in models.items():
         try:
             fitted, of_rows[name] = cross_fit_temperature(
-                model, n_folds=FOLDS, rng=settings.seed, level=settings.level_or_default, threads=settings.threads
+                model,
+                n_folds=FOLDS,
+                rng=settings.seed,
+                confidence_level=settings.level_or_default,
+                threads=settings.threads,
             )
         except DataError as error:
             return Scaling(notes=(f"No temperature scaling: {error}",))
@@ -55,7 +59,9 @@ def fitted_on(calibration: Mapping[str, Predictions], models: Mapping[str, Predi
         rows = calibration[name]
         _check_calibration_rows(rows, model, name)
         fitted = fit_temperature(
-            rows.with_name(f"{name} (calibration rows)"), level=settings.level_or_default, threads=settings.threads
+            rows.with_name(f"{name} (calibration rows)"),
+            confidence_level=settings.level_or_default,
+            threads=settings.threads,
         )
         temperatures[name] = _as_asked(fitted, settings)
         if 5 * len(rows) < len(model):

@@ -153,7 +153,7 @@ def dense_log_se(labels, logits, log_t, weights, codes):
 def test_the_standard_error_is_the_sandwich(weighted):
     labels, logits = calibration_rows()
     weights = np.random.default_rng(9).uniform(0.5, 2, 400) if weighted else None
-    fitted = fit_temperature(Predictions.from_logits(labels, logits, weights=weights), level=0.9)
+    fitted = fit_temperature(Predictions.from_logits(labels, logits, weights=weights), confidence_level=0.9)
     weight = np.ones(400) if weights is None else weights
     log_se = dense_log_se(labels, logits, log_value(fitted), weight, np.arange(400))
     assert fitted.log_se == pytest.approx(log_se, rel=1e-5)
@@ -167,7 +167,7 @@ def test_groups_are_left_out_one_by_one(weighted):
     rng = np.random.default_rng(9)
     weight, groups = rng.uniform(0.5, 2, 400) if weighted else np.ones(400), rng.integers(0, 30, 400)
     rows = Predictions.from_logits(labels, logits, weights=weight if weighted else None, groups=groups)
-    fitted = fit_temperature(rows, level=0.9)
+    fitted = fit_temperature(rows, confidence_level=0.9)
     scaled = logits / fitted.value
     probs = np.exp(log_softmax(scaled, axis=1))
     mean = (probs * scaled).sum(axis=1)
@@ -214,7 +214,7 @@ def test_no_interval_with_few_groups_or_without_a_level():
     labels, logits = calibration_rows()
     few = fit_temperature(Predictions.from_logits(labels, logits, groups=np.arange(400) % 4))
     assert (few.low, few.high, few.log_se) == (None, None, None)
-    plain = fit_temperature(Predictions.from_logits(labels, logits), level=None)
+    plain = fit_temperature(Predictions.from_logits(labels, logits), confidence_level=None)
     assert (plain.low, plain.high) == (None, None)
     assert plain.log_se > 0
 
@@ -371,8 +371,8 @@ def test_what_cannot_be_scaled(fit):
         fit(Predictions.from_logits([0], np.array([[0.3, 0.5]])))
     with pytest.raises(DataError, match="row 1, class 0: value is NaN"):
         fit(Predictions.from_logits([0, 1], np.array([[0.3, 0.5], [np.nan, 0.5]])))
-    with pytest.raises(OptionError, match="level"):
-        fit(Predictions.from_logits([0, 1], np.array([0.3, 0.5])), level=95)
+    with pytest.raises(OptionError, match="confidence_level"):
+        fit(Predictions.from_logits([0, 1], np.array([0.3, 0.5])), confidence_level=95)
 
 
 def test_folds_that_cannot_be_made():

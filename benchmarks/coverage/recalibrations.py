@@ -85,7 +85,7 @@ def in_groups(n_groups: int, sizes: str, rng: np.random.Generator) -> tuple[Rows
 
 def temperature_ends(rng: np.random.Generator, *, world: Logits, draw: Draw) -> Ends:
     """The interval of log T."""
-    fitted = fit_temperature(world.sample(rng, draw), level=LEVEL, threads=1)
+    fitted = fit_temperature(world.sample(rng, draw), confidence_level=LEVEL, threads=1)
     if fitted.low is None or fitted.high is None:
         return None, None, None
     return float(np.log(fitted.low)), float(np.log(fitted.high)), None

@@ -24,7 +24,7 @@ def measure(test: Predictions, calibration: Predictions) -> dict[str, float]:
     settings = make_settings(
         view="top-label", n_bins=15, binning="uniform", edges="right", confidence_level=None, rng=0, threads=1
     )
-    fitted = fit_temperature(calibration, level=None, threads=1)
+    fitted = fit_temperature(calibration, confidence_level=None, threads=1)
     found = _measures(test, settings, None)
     scaled = dict.fromkeys(found, math.nan) if fitted.at_bound else _measures(test, settings, fitted.value)
     return {
