@@ -10,9 +10,6 @@ from calibkit.bracket.single import grown_size, too_rare
 from calibkit.intervals import PairedEstimate, normal_quantile, t_reach, tail, tilt_that_counts, with_unseen
 from calibkit.units import Units
 
-# Few bins may hold all that two models do not share, and there a gap of two standard errors is not normal.
-_FURTHER = 0.6
-
 
 def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) -> PairedEstimate:
     """Difference of two models' l1 calibration errors on the same rows, with its interval and p-value.
@@ -40,9 +37,8 @@ def paired_bracket(model: BinnedRows, reference: BinnedRows, *, level: float) ->
 
     rho is the correlation over rows of sign(D_b) (confidence - outcome) of the two models, in which a row whose two
     signs agree counts omega_A omega_B, omega = 2 Phi((|D_b|/s_b - 1)_+) - 1 for how sure a sign is, and one whose signs
-    differ counts in full. With the signs as seen, a model and its recalibration would seem to share errors of gaps
-    whose sign is luck, and in the worst case 77 % of the intervals would hold the truth. For the lower bound of each
-    bias, kappa is .6 larger than in `bracket_interval`: all that two models do not share may be in two or three bins.
+    differ counts in full, however sure they are. With the signs as seen, a model and its recalibration would seem to
+    share errors of gaps whose sign is luck, and in the worst case 77 % of the intervals would hold the truth.
 
     With groups, s_b, each se and rho are those of groups, and z and Phi are of t with their degrees of freedom and its
     term for skewness. The interval errs on the safe side nearly everywhere. A weak test of a difference; proper
@@ -114,7 +110,7 @@ def paired_ends(first: Parts, second: Parts, *, se: Floats, level: float) -> tup
 
 def _middle_and_slack(first: Parts, second: Parts) -> tuple[Floats, Floats]:
     """The difference between the middles of the biases' bounds, and how far it may lie from that."""
-    (low_first, high_first), (low_second, high_second) = first.bias(_FURTHER), second.bias(_FURTHER)
+    (low_first, high_first), (low_second, high_second) = first.bias(), second.bias()
     middle = first.theta - (low_first + high_first) / 2 - second.theta + (low_second + high_second) / 2
     return middle, (high_first - low_first) / 2 + (high_second - low_second) / 2
 
@@ -155,7 +151,7 @@ def _shared(model: BinnedRows, reference: BinnedRows, first: Parts, second: Part
 def sure_share(first: Floats, second: Floats) -> Floats:
     """How much of a covariance counts, from two sure signs: what makes a difference more certain only if it is sure."""
     product = first * second
-    return np.where(product >= 0, product, 1.0)
+    return np.where(np.signbit(product), 1.0, product)  # -0.0: signs that differ, one of them luck
 
 
 def _deviations(values: Floats, weights: Floats | None) -> Floats:
