@@ -52,7 +52,7 @@ def test_what_has_no_interval_says_why():
 
 def test_the_difference_of_errors_adds_variances_and_biases():
     samples = [over_confident(n, seed=n, gap=gap) for n, gap in ((900, 0.08), (400, 0.02))]
-    theta, se, low, high = np.transpose([loop_parts(*sample, 15, further=0.6) for sample in samples])
+    theta, se, low, high = np.transpose([loop_parts(*sample, 15) for sample in samples])
     middle, half = theta - (low + high) / 2, (high - low) / 2
     error = np.hypot(*(unseen(s, n) for s, n in zip(se, (900, 400), strict=True)))
     found = unpaired_bracket(*(rows_of(*sample) for sample in samples), level=0.95)

@@ -93,7 +93,7 @@ def test_the_correlation_over_cells_is_that_of_paired_bracket_over_rows():
     outcome, missed = rng.random(m) < 0.6, rng.random(m) < 0.2
     for _ in range(2):
         confidence = np.clip(0.3 * rng.random(m) + np.where(outcome, 0.6, 0.1), 0, 1)
-        right = outcome ^ missed ^ (rng.random(m) < 0.02)
+        right = outcome & ~missed ^ (rng.random(m) < 0.02)
         index = assign_bins(confidence, EDGES)
         worlds.append(Population(confidence=confidence, gap=confidence - right, index=index, edges=EDGES))
         table = bin_table(confidence, right, Binning(n_bins=6))
