@@ -69,7 +69,8 @@ def evaluate_command(
     lines from standard input. Arrays and columns named labels, logits, probs, prob, pred, conf, correct, id, weight
     and group are recognised; calibkit inspect FILE shows what would be read.
 
-    Each FILE is a model of its own, unless --together or --save-state say that they are parts of one test set.
+    Each FILE is a model of its own, unless --together or --save-state say that they are parts of one test set. Then it
+    may also be a pattern in quotes, such as 'shards/*.parquet'.
     """
     check_output(as_json=as_json, as_markdown=as_markdown)
     reading, judging = split_options(options)
@@ -128,11 +129,26 @@ def _of_one(
     from calibkit.evaluation import evaluate_predictions
     from calibkit.files.size import bytes_in_memory
 
+    _check_one(path)
     limit = MAX_MEMORY if max_memory is None else max_memory
     if bytes_in_memory(path, **reading) <= limit:
         return evaluate_predictions(load_rows(path, name, reading), **judging)
     with ProgressLine() as line:
         return evaluate([path], name=name, max_memory=limit, progress=line.show, **reading, **judging)
+
+
+def _check_one(path: str) -> None:
+    """Refuse a pattern, whose files would be parts of one test set."""
+    from calibkit.errors import InputFormatError
+    from calibkit.files import expand
+    from calibkit.files.urls import without_secrets
+
+    found = expand([path])
+    if found != (path,):
+        raise InputFormatError(
+            f"{without_secrets(path)}: is a pattern, not a file (it matches {len(found):,}): --together makes one "
+            "evaluation of all their rows; without quotes the shell names the files, for an evaluation each"
+        )
 
 
 def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any]) -> "Evaluation":

@@ -147,3 +147,13 @@ def test_two_outputs_at_once_are_a_usage_error(run, pair):
     done = run("evaluate", pair["sharp"], "--json", "--markdown")
     assert (done.code, done.out) == (2, "")
     assert "--json and --markdown" in done.err
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_pattern_is_for_parts_of_one_test_set(run, tmp_path):
+    pattern = str(tmp_path / "[st]*.npz")
+    refused = run("evaluate", pattern)
+    assert refused.code == 4
+    assert "is a pattern, not a file (it matches 2): --together makes one evaluation of all their rows" in refused.err
+    assert "no file matches" in run("evaluate", tmp_path / "x*.npz").err
+    assert "1,200 rows" in run("evaluate", pattern, "--together").out
