@@ -79,6 +79,48 @@ def test_a_large_gap_in_one_bin_has_the_interval_of_its_size():
     assert (low, high) == pytest.approx((0.1 - error, 0.1 + error), abs=1e-4)
 
 
+def test_where_gaps_are_large_it_is_the_normal_interval_of_sun_et_al():
+    # Sun et al. 2024: the mean of the products of the residuals of two rows of a bin, normal where gaps are not 0; its
+    # variance from the rows, each with its mean product with the others.
+    rng = np.random.default_rng(8)
+    index = rng.integers(5, size=60_000)
+    confidence = (index + 0.5) / 5
+    correct = rng.random(60_000) < np.abs(confidence - 0.25)
+    residual, square, influence = confidence - correct, 0.0, np.zeros(60_000)
+    for b in range(5):
+        u = residual[index == b]
+        square += (u.sum() ** 2 - np.sum(u**2)) / (len(u) - 1) / 60_000
+        others = (u.sum() - u) / (len(u) - 1)
+        influence[index == b] = 2 * u * others - others**2  # of the sum over bins, whose sizes are random too
+    error = influence.std() / math.sqrt(60_000)
+    normal = np.sqrt([square - 1.96 * error, square + 1.96 * error])
+    low, high, _ = rms_interval(bin_table(confidence, correct, Binning(n_bins=5)), level=0.95)
+    assert (low, high) == pytest.approx(tuple(normal), abs=0.05 * (normal[1] - normal[0]))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.02, 0.04])
+def test_its_chance_level_decides_as_t_cal(gap):
+    # Lee et al. 2023: calibrated forecasts are drawn for the same statistic, without bias, over bins of equal width.
+    rng, p_values = np.random.default_rng(9), []
+    for _ in range(12):
+        confidence = rng.uniform(0.3, 0.9, 1_500)
+        index = np.ceil(confidence * 15).astype(int) - 1
+
+        def statistic(outcome, index=index, confidence=confidence):
+            u = confidence - outcome
+            sums, squares, size = (np.bincount(index, v, 15) for v in (u, u**2, np.ones(1_500)))
+            return ((sums**2 - squares)[size > 1] / size[size > 1]).sum() / 1_500
+
+        correct = rng.random(1_500) < confidence - gap
+        null = [statistic(rng.random(1_500) < confidence) for _ in range(200)]
+        table = bin_table(confidence, correct, Binning())
+        ours = error_by_chance(table, norm="l2", rng=rng, n_draws=400).p_value
+        p_values.append((ours, np.mean(np.array(null) >= statistic(correct))))
+    ours, theirs = np.array(p_values).T
+    assert np.abs(ours - theirs).max() < 0.2  # T-Cal subtracts the squares that were drawn, not those expected
+    assert np.abs(ours - theirs).mean() < 0.05
+
+
 def test_the_lower_end_is_zero_where_chance_explains_the_error():
     table = bin_table(*sample(2_000), Binning())
     assert rms_interval(table, level=0.95, chance=REJECTED)[0] > 0.05

@@ -65,6 +65,7 @@ def paste(path: Path, name: str, text: str) -> None:
 def summary(cells: list[Cell], plan: Plan, *, section: str) -> str:
     """What all cells say: kinds of intervals, sizes of tests, the lowest cells."""
     usual = f"; n = {' / '.join(f'{n:,}' for n in SIZES)} unless said otherwise" if section == "calibration" else ""
+    sizes = tuple(size_lines(cells))
     return "\n".join(
         (
             f"{len(cells):,} cells of at least {plan.repetitions:,} samples, seed {plan.seed}{usual}. "
@@ -74,10 +75,16 @@ def summary(cells: list[Cell], plan: Plan, *, section: str) -> str:
                 ("interval of", "cells", "lowest", "mean", "highest", "below 93"),
                 summary_lines(cells),
             ),
-            markdown(
-                "How often each test rejects at 5 % where it should not, %",
-                ("test of", "cells", "lowest", "mean", "highest"),
-                size_lines(cells),
+            *(
+                [
+                    markdown(
+                        "How often each test rejects at 5 % where it should not, %",
+                        ("test of", "cells", "lowest", "mean", "highest"),
+                        sizes,
+                    )
+                ]
+                if sizes
+                else []
             ),
             markdown(
                 "The 15 lowest coverages, %", ("coverage", "interval of", "cell", "samples"), lowest_lines(cells, 15)

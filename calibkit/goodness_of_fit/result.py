@@ -24,11 +24,16 @@ class TestResult:
         Probability that calibrated forecasts show as much or more, for many independent rows.
     degrees_of_freedom : int or None
         Of a chi-square statistic.
+    caution : str or None
+        What must be read with it.
 
     Examples
     --------
-    >>> TestResult(statistic=0.03, statistic_over_sigma=2.9, p_value=0.015).p_value
+    >>> result = TestResult(statistic=0.03, statistic_over_sigma=2.9, p_value=0.015)
+    >>> result.p_value
     0.015
+    >>> print(result)
+    0.03 (2.9 sigma), p = 0.015
     """
 
     __test__: ClassVar[bool] = False  # pytest takes a class of this name for tests
@@ -37,6 +42,16 @@ class TestResult:
     p_value: float
     statistic_over_sigma: float | None = None
     degrees_of_freedom: int | None = None
+    caution: str | None = None
+
+    def __str__(self) -> str:
+        scales = (
+            None if self.statistic_over_sigma is None else f"{self.statistic_over_sigma:.3g} sigma",
+            None if self.degrees_of_freedom is None else f"chi-square, {self.degrees_of_freedom} df",
+        )
+        scale = "".join(f" ({known})" for known in scales if known is not None)
+        caution = "" if self.caution is None else f"; {self.caution}"
+        return f"{self.statistic:.4g}{scale}, p = {self.p_value:.3g}{caution}"
 
 
 def nothing() -> TestResult:

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike
 from calibkit.goodness_of_fit.result import TestResult, gaps, in_sigmas, nothing, variance
 from calibkit.pairs import Pairs, PairView, pool_ties, read_pairs
 
+_CAUTION = "errors that cancel in the Brier score are not seen: read it beside ECCE"
+
 
 def spiegelhalter_test(
     labels: ArrayLike, probs: ArrayLike, *, view: PairView | None = None, weights: ArrayLike | None = None
@@ -64,4 +66,4 @@ def spiegelhalter(pairs: Pairs) -> TestResult:
     total = tied.weight.sum()
     value = float(np.sum(lever * gaps(tied)) / total)
     z = in_sigmas(value, np.sqrt(np.sum(tied.weight_squared * lever**2 * variance(tied.forecast))) / total)
-    return TestResult(statistic=value, statistic_over_sigma=z, p_value=float(2 * ndtr(-abs(z))))
+    return TestResult(statistic=value, statistic_over_sigma=z, p_value=float(2 * ndtr(-abs(z))), caution=_CAUTION)

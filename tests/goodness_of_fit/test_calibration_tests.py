@@ -288,3 +288,13 @@ def test_bad_options_are_refused():
         ck.cumulative_difference_test([0, 1], [0.2, 0.3], statistic="ks")
     with pytest.raises(OptionError, match="n_bins=0"):
         ck.hosmer_lemeshow_test([0, 1], [0.2, 0.3], n_bins=0)
+
+
+def test_a_lone_spiegelhalter_says_what_to_read_beside_it():
+    rng = np.random.default_rng(0)
+    p = rng.random(1000)
+    labels = (rng.random(1000) < p**2).astype(int)
+    text = str(ck.spiegelhalter_test(labels, p))
+    assert text.endswith("errors that cancel in the Brier score are not seen: read it beside ECCE")
+    assert "p = 0.7" in text
+    assert "(chi-square, 10 df), p = " in str(ck.hosmer_lemeshow_test(labels, p))
