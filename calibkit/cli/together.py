@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ class Together:
 
     def state_of(self, paths: Sequence[str], reading: dict[str, Any], **settings: Any) -> "CalibrationState":
         """The state of all files; interrupted, it says what was read, and leaves it beside where it would be saved."""
+        from calibkit.errors import OutputError
         from calibkit.files import expand
         from calibkit.shards import state_of_files
         from calibkit.state import CalibrationState
@@ -73,7 +74,8 @@ class Together:
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(self._stopped(state, len(files))) from stop
             except BaseException:
-                self._leave(state)
+                with suppress(OutputError):  # what went wrong first is what is said
+                    self._leave(state)
                 raise
         if self.save_state is not None:
             state.save(self.save_state)
@@ -135,10 +137,15 @@ class Together:
 
     def _stopped(self, state: "CalibrationState", n_files: int) -> str:
         """Say what was read when it stopped."""
+        from calibkit.errors import OutputError
+
         covered = f"{len(state.sources):,} of {n_files:,} files were read to their end, {state.n:,} rows"
         if self.save_state is None:
             return f"{covered}; nothing was saved (--save-state FILE saves what was read, for --resume)"
-        left = self._leave(state)
+        try:
+            left = self._leave(state)
+        except OutputError as error:
+            return f"{covered}; they are not saved: {error}"
         return f"{covered}; {f'saved in {left}: go on with --resume' if left else 'there was nothing to save'}"
 
 

@@ -91,7 +91,10 @@ class Tallied:
         if units.reason is not None:
             return MeanInterval(value=moments.mean, reason=units.reason)
         if moments.far:
-            return MeanInterval(value=moments.mean, reason=infinite_rows(moments.far, moments.n))
+            reason = infinite_rows(moments.far, moments.n)
+            if moments.far > self.tally.facts.n_zero:
+                reason += ", or one of at least 2^40, which a state takes as infinite"
+            return MeanInterval(value=moments.mean, reason=reason)
         return spread_interval(moments.mean, moments.spread(), units, level=level, binary=name == "gap")
 
     def _accuracy(self) -> float:

@@ -266,7 +266,8 @@ class CalibrationState:
         Evaluation
             ``settings["rows"]`` is "state". Each sum is the exact one, rounded once: values are those of `evaluate` up
             to the rounding of its sums. Standard errors are those of `evaluate` up to a relative 1e-8 of the scores'
-            root mean square (docs/scale.md).
+            root mean square (docs/scale.md); of weighted rows only as far as no row has much of the weight: with x the
+            largest share, up to about x^2 of themselves, and the correction of an interval for skewness up to 3 x.
 
         Raises
         ------

@@ -193,15 +193,18 @@ def _check_same_weights(checksums: Sequence[Mapping[str, int]]) -> None:
             )
 
 
-def check_single(index: Index) -> None:
+LOADED = (
+    "The third part of a batch must be each row's number in the dataset; inputs of several parts belong together, "
+    "((a, b), labels)."
+)
+
+
+def check_single(index: Index, *, hint: str = LOADED) -> None:
     """In one process no row may come twice."""
     numbers, counts = np.unique(index, return_counts=True)
     if (counts > 1).any():
         number = numbers[np.argmax(counts > 1)]
-        raise DataError(
-            f"Row number {number} came {counts.max()} times. The third part of a batch must be each row's number in "
-            "the dataset; inputs of several parts belong together, ((a, b), labels)."
-        )
+        raise DataError(f"Row number {number} came {counts.max()} times. {hint}")
 
 
 def check_index(index: object, n_rows: int) -> Index:

@@ -1,5 +1,6 @@
 """evaluate --together, --save-state and --resume, and merge: one evaluation of many files, on one machine or many."""
 
+import errno
 import io
 import json
 import os
@@ -140,6 +141,27 @@ def test_resume_from_a_state_of_other_files_or_other_rows(run, folder):
     assert (folder / "a.ckst").read_bytes() == before
     assert run("evaluate", *SHARDS, "--save-state", "a.ckst").code == 0
     assert ck.CalibrationState.load("a.ckst").n == 2999
+
+
+def test_a_full_disk_does_not_hide_what_went_wrong_first(run, folder, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def interrupted(_, progress):
+        if progress.files == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", full)
+    (folder / "shard-1.npz").write_bytes(b"damaged")
+    done = run("evaluate", *SHARDS, "--save-state", "a.ckst")
+    assert (done.code, done.out) == (4, "")
+    assert "shard-1.npz" in done.err
+    monkeypatch.setattr(ProgressLine, "show", interrupted)
+    done = run("evaluate", SHARDS[0], SHARDS[2], "--save-state", "a.ckst")
+    assert done.code == 130
+    assert "interrupted: 1 of 2 files were read to their end, 1,000 rows; they are not saved: " in done.err
+    assert "No space left on device" in done.err
+    assert list(folder.glob("a.ckst*")) == []
 
 
 @pytest.mark.usefixtures("folder")

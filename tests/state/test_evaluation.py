@@ -136,3 +136,9 @@ def test_scores_beyond_the_range_of_exact_sums_leave_no_interval():
     assert "No interval for nll: the variance is beyond the range of floats." in got.notes
     huge = state_of(ck.Predictions.from_logits([0, 1], [[0.0, 1e250], [0.0, 1.0]])).evaluation()
     assert huge["nll"].value == np.inf
+
+
+def test_a_score_too_large_for_sums_is_not_said_to_be_infinite():
+    state = state_of(ck.Predictions.from_logits([1, 2, 0], [[5.0, 2.0, 1e13], [1.0, 2.0, 0.0], [2.0, 1.0, 0.0]]))
+    notes = " ".join(state.evaluation().notes)
+    assert "1 of 3 rows have an infinite score, or one of at least 2^40, which a state takes as infinite" in notes

@@ -37,7 +37,7 @@ def state_of_own(share: Share) -> CalibrationState:
     ids = share.ids()
     if ids is None:
         return share.state(share.settings, None)
-    check_single(ids[0])
+    check_single(ids[0], hint="ids are each row's number in the dataset; reset() the metric before a second pass.")
     return share.state(share.settings, np.ones(len(ids[0]), dtype=np.bool_))
 
 
