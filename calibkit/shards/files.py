@@ -81,13 +81,21 @@ def state_of_files(
     ...     state_of_files(f"{folder}/shard-*.npz").n
     5
     """
+    if executor is not None and not hasattr(executor, "submit"):
+        raise OptionError(f"executor={type(executor).__name__!r}: give a concurrent.futures.Executor.")
     if executor is not None and client is not None:
         raise OptionError("executor and client: both share the files out; give one of them.")
     asked: dict[str, Any] = {"view": view, "n_bins": n_bins, "binning": binning, "edges": edges}
     held = CalibrationState(**asked) if into is None else into
     settings = {name: getattr(held.settings, name) for name in asked}
     work = {**settings, "threads": threads, "block_rows": block_rows, **reading}
-    files = _to_read(expand(paths, allow_duplicates=allow_duplicates), held, reading.get("split"))
+    given = expand(paths, allow_duplicates=allow_duplicates)
+    if len(given) > 1 and reading.get("labels_file") is not None:
+        raise OptionError(
+            f"labels_file={str(reading['labels_file'])!r} holds the labels of one file, and {len(given):,} files are "
+            "given as parts of one test set: store each with its labels, or save a state of each and merge them."
+        )
+    files = _to_read(given, held, reading.get("split"))
     watch = Watch(files, progress)
     states: States
     if executor is not None:

@@ -165,6 +165,20 @@ def test_a_full_disk_does_not_hide_what_went_wrong_first(run, folder, monkeypatc
 
 
 @pytest.mark.usefixtures("folder")
+def test_labels_of_one_file_are_not_taken_for_several(run):
+    done = run("evaluate", *SHARDS, "--together", "--labels-file", "shard-0.npz:labels")
+    assert (done.code, done.out) == (2, "")
+    assert "--labels-file shard-0.npz:labels holds the labels of one file, and 3 files are given" in done.err
+    one = run("evaluate", SHARDS[0], "--together", "--labels-file", "shard-0.npz:labels", "--json")
+    assert json.loads(one.out)["n"] == 1000
+
+
+def test_what_is_no_executor():
+    with pytest.raises(ck.OptionError, match=r"give a concurrent\.futures\.Executor"):
+        ck.state_of_files(["a.npz"], executor=3)
+
+
+@pytest.mark.usefixtures("folder")
 def test_files_twice_when_that_is_meant(run):
     twice = ("evaluate", "shard-0.npz", "./shard-0.npz", "shard-0.npz", "--together")
     assert "If that is meant, pass --allow-duplicates" in run(*twice).err
