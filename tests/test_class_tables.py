@@ -107,7 +107,8 @@ def test_the_pass_gives_the_same_bits_in_any_blocks_and_threads(monkeypatch, vie
     predictions = Predictions.from_logits(labels, logits, weights=rng.gamma(2.0, size=403) if weighted else None)
 
     def tables(threads):
-        return score_and_bin(predictions, view=view, binning=Binning(), threads=threads)[1].by_class.stacked
+        binned = score_and_bin(predictions, view=view, binning=Binning(), threads=threads, by_class=True)[1]
+        return binned.by_class.stacked
 
     expected = tables(1)
     for rows in (1, 7, 100):
