@@ -1,7 +1,7 @@
 """Laws of merging, on data that Hypothesis looks for: ties, certainty, few rows, any split and order."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import calibkit as ck
@@ -31,8 +31,6 @@ def taken(rows, index):
     return state_of(labels[index], probs[index], None if weights is None else weights[index])
 
 
-# An example makes a dozen states.
-@settings(max_examples=settings().max_examples // 4)
 @given(split_rows())
 def test_merging_is_commutative_associative_and_forgets_the_split(example):
     *rows, parts = example
