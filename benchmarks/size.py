@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.coverage.worlds import POSITIVE, TOP_LABEL, forecasts
 from calibkit.binning import Binning, bin_table
-from calibkit.bracket import chance
 from calibkit.metrics import TESTS
 from calibkit.pairs import Pairs
+from calibkit.resampling import chance
 
 SIZES = (300, 1_000, 10_000)
 LEVEL = 0.05

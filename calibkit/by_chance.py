@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
-from calibkit.bracket import Chance, chance, chance_from, chance_of_pairs
+from calibkit.bracket import Chance, chance_from
 from calibkit.calibration_error import NORMS, Norm, calibration_error
 from calibkit.errors import OptionError, ShapeError
 from calibkit.pairs import Pairs, TiedPairs, read_pairs
 from calibkit.predictions import Predictions
-from calibkit.resampling import calibrated_outcomes, calibrated_rows
+from calibkit.resampling import calibrated_outcomes, calibrated_rows, chance, chance_of_pairs
 from calibkit.views import View, score_and_bin
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from calibkit._checks import check_choice
-from calibkit.bracket import Chance, chance, chance_of_groups, chance_of_pairs, few_expected
+from calibkit.bracket import Chance
 from calibkit.calibration_error import ReliabilityCurve, curve_of
 from calibkit.estimates import standard_estimates
 from calibkit.evidence import About, Evidence
@@ -29,6 +29,7 @@ from calibkit.one_pass import (
 from calibkit.predictions import Predictions
 from calibkit.recalibration import Temperature
 from calibkit.render import evaluation_text, format_number, format_p, plain_number
+from calibkit.resampling import chance, chance_of_groups, chance_of_pairs, few_expected
 from calibkit.results import Estimate
 from calibkit.verdict import model_sentence
 from calibkit.views import View

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from calibkit.binning import BinTable
-from calibkit.bracket import Chance, chance_of_pairs
+from calibkit.bracket import Chance
 from calibkit.by_chance import chance_of, error_by_chance, table_chance
 from calibkit.errors import CalibkitError
 from calibkit.goodness_of_fit import TestResult
@@ -15,6 +15,7 @@ from calibkit.intervals import normal_quantile
 from calibkit.metrics import METRICS, TESTS, Metric
 from calibkit.one_pass import Scored, Settings, stream
 from calibkit.pairs import Pairs
+from calibkit.resampling import chance_of_pairs
 from calibkit.results import Estimate
 
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from calibkit._checks import check_cells, check_choice, fits_cells
 from calibkit._numerics import Floats, Integers
 from calibkit.binning import Binning, BinTable, bin_edges, bin_table, row_bins
-from calibkit.bracket import BinnedRows, SampledRows
+from calibkit.bracket import BinnedRows
 from calibkit.class_tables import ClassBins
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
+from calibkit.sampled_rows import SampledRows
 from calibkit.scores import RowScores, Visit, score_rows
 
 View = Literal["top-label", "positive", "classwise", "flattened"]

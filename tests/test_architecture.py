@@ -27,6 +27,7 @@ ROOMS = (
     "intervals",
     "proportions",
     "bracket",
+    "sampled_rows",
     "crossed",
     "unpaired",
     "views",

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from calibkit.binning import Binning, bin_table, row_bins
-from calibkit.bracket import BinnedRows, Chance, bracket_interval, chance, many_pairs_ends, paired_bracket
+from calibkit.bracket import BinnedRows, Chance, bracket_interval, many_pairs_ends, paired_bracket
+from calibkit.resampling import chance
 from tests.real_data import real_data
 
 REJECTED, ACCEPTED = (Chance(mean=0.0, p95=0.0, p_value=p) for p in (0.0005, 0.4))

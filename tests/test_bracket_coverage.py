@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from calibkit.binning import Binning, bin_table
-from calibkit.bracket import bracket_interval, chance, paired_bracket
+from calibkit.bracket import bracket_interval, paired_bracket
+from calibkit.resampling import chance
 from tests.test_bracket import dependent, rows_of
 
 

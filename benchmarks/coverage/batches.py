@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from benchmarks.coverage.cells import LEVEL, NULL_DRAWS, Drawn
 from benchmarks.coverage.worlds import POPULATION, Floats, Scores, World
 from calibkit.binning import BinTable
-from calibkit.bracket.null import null_errors
 from calibkit.bracket.paired import difference_error, paired_ends, sure_share
 from calibkit.bracket.parts import Parts, effective_counts, parts_of, table_size
 from calibkit.bracket.rms import rms_ends
 from calibkit.bracket.single import many_table_ends, table_ends
 from calibkit.intervals import with_unseen
+from calibkit.resampling import null_errors
 
 Counts = NDArray[np.int64]
 

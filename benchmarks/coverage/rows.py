@@ -10,11 +10,7 @@ from benchmarks.coverage.cells import LEVEL, NULL_DRAWS, Drawn
 from benchmarks.coverage.worlds import POPULATION, Floats, Rows, Score, Scores, World, dependent_sample, group_sizes
 from calibkit.binning import Binning
 from calibkit.bracket import (
-    SampledRows,
     bracket_interval,
-    chance_of_groups,
-    chance_of_pairs,
-    few_expected,
     many_pairs_ends,
     paired_bracket,
     too_rare,
@@ -23,6 +19,8 @@ from calibkit.calibration_error import curve_of
 from calibkit.class_tables import ClassBins
 from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t
 from calibkit.proportions import wilson_interval
+from calibkit.resampling import chance_of_groups, chance_of_pairs, few_expected
+from calibkit.sampled_rows import SampledRows
 
 # (low, high, p-value); None where a sample has no interval.
 Ends = tuple[float | None, float | None, float | None]

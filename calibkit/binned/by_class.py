@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 
 from calibkit._numerics import Floats, Integers
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
-from calibkit.bracket import Chance, chance
+from calibkit.bracket import Chance
 from calibkit.calibration_error import Norm, calibration_error, expected_calibration_error, table_errors
 from calibkit.class_tables import stacked
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
+from calibkit.resampling import chance
 from calibkit.scores import RowScores, score_rows
 from calibkit.views import score_and_bin
 

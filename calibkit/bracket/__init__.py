@@ -1,24 +1,21 @@
-"""What chance alone does to an ECE, and the interval that allows for it, for one model and for a pair. Floor 2."""
+"""The interval of an ECE that allows for what chance alone does to it, for one model and for a pair. Floor 2."""
 
-from calibkit.bracket.group_null import chance_of_groups, few_expected
-from calibkit.bracket.null import Chance, chance, chance_from, p_values_of
+from calibkit.bracket.chance import Chance, chance_from, p_values_of
 from calibkit.bracket.paired import paired_bracket
-from calibkit.bracket.pairs_null import SampledRows, chance_of_pairs
-from calibkit.bracket.parts import BinnedRows
+from calibkit.bracket.parts import BinnedRows, GroupCells, effective_counts, group_cells, null_size
 from calibkit.bracket.rms import rms_interval
 from calibkit.bracket.single import bracket_interval, many_pairs_ends, too_rare
 
 __all__ = [
     "BinnedRows",
     "Chance",
-    "SampledRows",
+    "GroupCells",
     "bracket_interval",
-    "chance",
     "chance_from",
-    "chance_of_groups",
-    "chance_of_pairs",
-    "few_expected",
+    "effective_counts",
+    "group_cells",
     "many_pairs_ends",
+    "null_size",
     "p_values_of",
     "paired_bracket",
     "rms_interval",

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.bracket.null import Chance
+from calibkit.bracket.chance import Chance
 from calibkit.bracket.parts import effective_counts, table_size
 from calibkit.bracket.single import table_units
 from calibkit.intervals import normal_quantile, with_unseen

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
+from calibkit.bracket.chance import Chance
 from calibkit.bracket.many import many_pairs_parts
-from calibkit.bracket.null import Chance
 from calibkit.bracket.parts import BinnedRows, grouped, parts_of, table_size
 from calibkit.intervals import normal_quantile, t_reach, with_unseen
 from calibkit.units import Units
@@ -81,7 +81,7 @@ def bracket_interval(
     Examples
     --------
     >>> from calibkit.binning import Binning, bin_table
-    >>> from calibkit.bracket import chance
+    >>> from calibkit.resampling import chance
     >>> table = bin_table(np.full(400, 0.9), np.arange(400) % 5 > 0, Binning())
     >>> low, high, _ = bracket_interval(table, level=0.95, chance=chance(table, rng=np.random.default_rng(0)))
     >>> round(low, 4), round(high, 4)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.bracket.null import null_errors, p_values_of
+from calibkit.bracket import p_values_of
 from calibkit.bracket.single import table_ends
 from calibkit.planning.population import Population
+from calibkit.resampling import null_errors
 
 # Samples of each size (.6 points of a power of 80 %), and calibrated models behind the chance test.
 SAMPLES, NULL_SAMPLES = 4_000, 5_000

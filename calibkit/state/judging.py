@@ -3,12 +3,12 @@
 import numpy as np
 
 from calibkit.binning import Binning
-from calibkit.bracket import chance
 from calibkit.calibration_error import curve_of
 from calibkit.evaluation import Evaluation, judge_evidence
 from calibkit.evidence import About, what_was_seen
 from calibkit.one_pass import Settings
 from calibkit.render import plain_number
+from calibkit.resampling import chance
 from calibkit.state.evidence import Tallied
 from calibkit.state.further import FromCells, distances, further_of_state
 from calibkit.state.quantiles import Cut, quantile_table

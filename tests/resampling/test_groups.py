@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from calibkit.bracket import chance_of_groups, few_expected, group_null
+from calibkit.resampling import chance_of_groups, few_expected
+from calibkit.resampling import groups as room
 from tests.test_bracket import rows_of
 
 
@@ -52,7 +53,7 @@ def test_gaps_have_the_variance_of_their_forecasts():
 def test_many_groups_are_normal(monkeypatch):
     rows = rows_of(*shared_luck(np.random.default_rng(5), 400, 5)[:2], groups=np.repeat(np.arange(400), 5))
     signs = chance_of_groups(rows, rng=np.random.default_rng(0), n_draws=20_000)
-    monkeypatch.setattr(group_null, "_MOST_SIGNED", 100)
+    monkeypatch.setattr(room, "_MOST_SIGNED", 100)
     normal = chance_of_groups(rows, rng=np.random.default_rng(0), n_draws=20_000)
     assert (normal.mean, normal.p95) == pytest.approx((signs.mean, signs.p95), rel=0.03)
     assert normal.p_value == pytest.approx(signs.p_value, abs=0.02)
@@ -65,7 +66,7 @@ def test_groups_in_blocks_and_in_any_order_are_the_same(monkeypatch):
     shuffled = rows_of(forecast[order], outcome[order], groups=groups[order])
     again = chance_of_groups(shuffled, rng=np.random.default_rng(0), n_draws=300)
     assert (again.mean, again.p95) == pytest.approx((whole.mean, whole.p95))
-    monkeypatch.setattr(group_null, "_STEP", 15 * 40)  # 40 groups a block, two of whose signs are drawn at once
+    monkeypatch.setattr(room, "_STEP", 15 * 40)  # 40 groups a block, two of whose signs are drawn at once
     blocks = chance_of_groups(rows_of(forecast, outcome, groups=groups), rng=np.random.default_rng(0), n_draws=300)
     assert blocks.mean == pytest.approx(whole.mean, rel=0.08)
 

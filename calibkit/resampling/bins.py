@@ -1,39 +1,13 @@
-"""What chance alone does to an ECE. Floor 2."""
-
-from dataclasses import dataclass
+"""Calibrated models of a bin table, drawn bin by bin: what chance alone does to an ECE. Floor 2."""
 
 import numpy as np
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.bracket.parts import effective_counts
+from calibkit.bracket import Chance, chance_from, effective_counts
 
 # Null draws per step: bounds the memory that many bins take.
 _STEP = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chance:
-    """What a calibrated model with the same confidences would show, by chance alone.
-
-    Attributes
-    ----------
-    mean : float
-        Its ECE on average.
-    p95 : float
-        95th percentile of its ECE.
-    p_value : float
-        One-sided: how often its ECE is at least the one observed.
-
-    Examples
-    --------
-    >>> Chance(mean=0.009, p95=0.013, p_value=0.11).p95
-    0.013
-    """
-
-    mean: float
-    p95: float
-    p_value: float
 
 
 def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) -> Chance:
@@ -83,33 +57,6 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     null = null_errors(effective_counts(table)[filled], weight, expected, rng=rng, n_draws=n_draws)
     observed = np.abs(expected - table.outcome_sum[filled]).sum() / weight.sum()
     return chance_from(float(observed), null)
-
-
-def chance_from(observed: float, null: Floats) -> Chance:
-    """Mean, 95th percentile and one-sided p-value from what calibrated models showed, (n_draws,); NaN without rows.
-
-    Examples
-    --------
-    >>> chance_from(3.0, np.array([1.0, 2.0, 3.0, 4.0])).p_value
-    0.6
-    """
-    if np.isnan(observed) or len(null) == 0:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    return Chance(
-        mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(p_values_of(observed, null))
-    )
-
-
-def p_values_of(observed: Floats | float, null: Floats) -> Floats:
-    """(1 + number of draws at least as large) / (1 + draws), (...); sums that are equal may differ in the last bits.
-
-    Examples
-    --------
-    >>> p_values_of(np.array([0.5, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4.0]))
-    array([1. , 0.6, 0.2])
-    """
-    reached = len(null) - np.searchsorted(np.sort(null), np.asarray(observed) * (1 - 1e-12))
-    return np.asarray((1 + reached) / (1 + len(null)))
 
 
 def null_errors(size: Floats, weight: Floats, expected: Floats, *, rng: np.random.Generator, n_draws: int) -> Floats:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import calibkit as ck
+from calibkit import sampled_rows
 from calibkit.binning import Binning, bin_table
-from calibkit.bracket import SampledRows, chance_of_pairs, pairs_null
+from calibkit.resampling import chance_of_pairs
+from calibkit.sampled_rows import SampledRows
 from calibkit.views import score_and_bin
 
 
@@ -124,7 +126,7 @@ def test_evaluate_shows_it_and_says_where_it_does_not(monkeypatch):
     found = ck.evaluate(grouped, view="classwise")
     assert found.chance is None
     assert any(note.startswith("No chance level of ECE: rows of a group are dependent") for note in found.notes)
-    monkeypatch.setattr(pairs_null, "_MOST_PAIRS", 2_000)
+    monkeypatch.setattr(sampled_rows, "_MOST_PAIRS", 2_000)
     many = ck.evaluate(ck.Predictions.from_logits(labels, logits), view="classwise")
     assert many.chance is None
     assert "No chance level of ECE: 400 rows of 5 classes are too few to draw it from." in many.notes

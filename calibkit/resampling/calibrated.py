@@ -1,4 +1,4 @@
-"""The room for what is drawn: outcomes of calibrated models, by forecast, by cell or by row. Floor 2."""
+"""Outcomes of calibrated models, drawn by forecast, by cell of neighbours or by row. Floor 2."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
-from calibkit.bracket.null import Chance, chance_from
-from calibkit.bracket.parts import BinnedRows, GroupCells, group_cells
+from calibkit.bracket import BinnedRows, Chance, GroupCells, chance_from, group_cells
 
 # Whole groups of the rarer outcome that the forecasts expect: with fewer, the test rejects more often than it says.
 _MIN_EXPECTED = 25
