@@ -64,7 +64,7 @@ def inputs(case: Case, folder: Path) -> Iterator[tuple[str, int, Work]]:
 
     def evaluation(values: object, kind: str = "logits") -> Work:
         make = {"logits": ck.Predictions.from_logits, "probs": ck.Predictions.from_probs}[kind]
-        options = {} if kind == "logits" else {"sum_tolerance": 1.0}  # float16 rows of many classes are far from 1
+        options = {} if kind == "logits" else {"sum_tolerance": 1.0}  # half precision rows are far from 1
         return lambda: ck.evaluate(make(labels, values, **options), confidence_level=None)  # type: ignore[arg-type]
 
     yield "float32", logits.nbytes, evaluation(logits)
@@ -82,6 +82,9 @@ def inputs(case: Case, folder: Path) -> Iterator[tuple[str, int, Work]]:
     for dtype in (np.float32, np.float64, np.float16):
         values = probs.astype(dtype, copy=False)
         yield f"{np.dtype(dtype).name} probs", values.nbytes, evaluation(values, "probs")
+        del values
+    half = torch.from_numpy(probs).to(torch.bfloat16)
+    yield "bfloat16 probs", half.nbytes, evaluation(half, "probs")
 
 
 def types(case: Case, n_runs: int, clock: Clock = time.perf_counter) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from calibkit._numerics import equal_rows
 from calibkit.bracket import paired_bracket
 from calibkit.calibration_error import calibration_error
 from calibkit.intervals import PairedEstimate, holm
@@ -119,7 +120,7 @@ def _identical(model: Scored, reference: Scored) -> bool:
         return False
     if not all(np.array_equal(ours[name], theirs[name]) for name in ours):
         return False
-    return np.array_equal(model.predictions.values, reference.predictions.values)
+    return equal_rows(model.predictions.values, reference.predictions.values)
 
 
 def _unpaired(model: Scored, reference: Scored, settings: Settings, reasons: list[str]) -> dict[str, Difference]:

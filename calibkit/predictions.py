@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibkit._checks import Source, check_correct, check_int, check_row_index, check_unique
+from calibkit._checks import ARRAYS, Source, check_correct, check_int, check_row_index, check_unique
 from calibkit._intake.forecasts import OptIns, class_count, read_confidence, read_logits, read_probs
 from calibkit._intake.frames import Columns, read_frame
 from calibkit._intake.rows import frozen, read_rows, same
@@ -40,7 +40,8 @@ class Predictions:
     labels : ndarray of int64 of shape (n,) or None
         True classes 0..k-1; None for kind "correct".
     logits, probs : ndarray of shape (n, k) or (n,), or None
-        The forecast in the dtype it was given in (bfloat16: as float32, a copy); 1-D is that of class 1 of two.
+        The forecast in the dtype it was given in; 1-D is that of class 1 of two. NumPy has no bfloat16: (n, k) numbers
+        of it are kept as they are, and what is read of them is float32.
     predicted : ndarray of int64 of shape (n,) or None
         Predicted class, kind "top1".
     confidence : ndarray of float64 of shape (n,) or None
@@ -375,9 +376,7 @@ class Predictions:
         """
         rows = check_row_index(index, len(self))
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        cut: dict[str, Any] = {
-            key: frozen(value[rows]) for key, value in values.items() if isinstance(value, np.ndarray)
-        }
+        cut: dict[str, Any] = {key: frozen(value[rows]) for key, value in values.items() if isinstance(value, ARRAYS)}
         if self.ids is not None:
             check_unique(cut["ids"], "ids", Source(name=self.name))
         return replace(self, first_row=0, **cut)

@@ -26,7 +26,7 @@ def test_one_reading_and_every_type():
     rows = [cells(text) for text in throughput.types(Case(n_rows=40, n_classes=70), 1)]
     assert [row[1] for row in rows] == [
         *("float32", "float32, mapped .npy", "float64", "float16", "bfloat16 tensor"),
-        *("float32 probs", "float64 probs", "float16 probs"),
+        *("float32 probs", "float64 probs", "float16 probs", "bfloat16 probs"),
     ]
     assert cells(throughput.temperatures(case, 1))[0] == "300 x 7"
 

@@ -1,7 +1,6 @@
 """Array-likes to canonical arrays, or a clear error: the only complainer about arrays. Floor 0."""
 
 from calibkit._checks.arrays import (
-    BFLOAT16_EPS,
     Column,
     Source,
     check_forecast_shape,
@@ -11,8 +10,8 @@ from calibkit._checks.arrays import (
     float_values,
     read_column,
     refuse_missing,
-    widened,
 )
+from calibkit._checks.bfloat16 import ARRAYS, BFLOAT16_EPS, BFloat16Array, Stored, as_float32, copy_widened
 from calibkit._checks.columns import (
     check_correct,
     check_counts,
@@ -54,10 +53,14 @@ from calibkit._checks.values import (
 )
 
 __all__ = [
+    "ARRAYS",
     "BFLOAT16_EPS",
     "SNAP",
+    "BFloat16Array",
     "Column",
     "Source",
+    "Stored",
+    "as_float32",
     "bad_values",
     "check_cells",
     "check_certain_log_probs",
@@ -87,6 +90,7 @@ __all__ = [
     "check_unit_interval",
     "check_vector",
     "check_weights",
+    "copy_widened",
     "counting_from",
     "fits_cells",
     "float_values",
@@ -101,5 +105,4 @@ __all__ = [
     "refuse_zero_weights",
     "row_blocks",
     "unusable_rows",
-    "widened",
 ]

@@ -1,6 +1,5 @@
 """Array-likes to canonical arrays: native, real, of the right shape, never copied without need. Floor 0."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,12 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from calibkit._checks.bfloat16 import BFLOAT16_EPS, as_float32, bits_of, widened
 from calibkit.errors import DataError, InputFormatError, ShapeError
 
 AnyArray = NDArray[Any]
 BoolArray = NDArray[np.bool_]
 
-BFLOAT16_EPS = 2.0**-7
 _EXACT = 2**53  # beyond it float64 does not hold every whole number
 _FLOATS = (np.float16, np.float32, np.float64)
 _FIRST_ROW: ContextVar[int | None] = ContextVar("first_row", default=None)
@@ -61,7 +60,7 @@ class Source:
 class Column:
     """One array as given, in native byte order, with the mask of its missing entries (None: nothing missing).
 
-    ``epsilon`` is that of the type in which it was given where NumPy has no such type and the values were widened.
+    ``epsilon`` is that of the type in which it was given, where NumPy has no such type and a wider one is read.
     """
 
     array_name: str
@@ -92,46 +91,22 @@ def some_of(count: int, n_rows: int) -> str:
     return f"{count:,} of {n_rows:,} rows"
 
 
-def read_column(values: object, array_name: str, source: Source) -> Column:
-    """Read an array-like; views of native arrays stay views."""
+def read_column(values: object, array_name: str, source: Source, *, in_blocks: bool = False) -> Column:
+    """Read an array-like; views of native arrays stay views, (n, k) numbers of bfloat16 too if read ``in_blocks``."""
     missing = None
     if isinstance(values, np.ma.MaskedArray):
         mask = np.asarray(np.ma.getmask(values), dtype=np.bool_)
         missing = mask if mask.any() else None
         values = np.ma.getdata(values)
-    array, epsilon = _as_array(_bits_of_bfloat16(values), source.of(array_name)), None
-    if array.dtype.name == "bfloat16" or _is_bfloat16(values):
-        array, epsilon = widened(array.view(np.uint16)), BFLOAT16_EPS
+    bits, epsilon = bits_of(values), None
+    array = _as_array(bits, source.of(array_name))
+    if array.dtype.name == "bfloat16" or bits is not values:
+        array, epsilon = (as_float32 if in_blocks else widened)(array.view(np.uint16)), BFLOAT16_EPS
     if array.ndim == 0:
         raise ShapeError(f"{source.of(array_name)} is one value ({array}); expected one entry per row.")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return Column(array_name=array_name, values=array, missing=missing, epsilon=epsilon)
-
-
-def widened(bits: AnyArray) -> NDArray[np.float32]:
-    """Turn the 16 bits of bfloat16 into float32, exactly.
-
-    Examples
-    --------
-    >>> widened(np.array([0x3FC0, 0xC040], dtype=np.uint16))
-    array([ 1.5, -3. ], dtype=float32)
-    """
-    wide = bits.astype(np.uint32)
-    wide <<= 16
-    return wide.view(np.float32)
-
-
-def _is_bfloat16(values: object) -> bool:
-    """Whether this is a tensor of bfloat16, told without an import of torch."""
-    return str(getattr(values, "dtype", "")) == "torch.bfloat16"
-
-
-def _bits_of_bfloat16(values: Any) -> object:
-    """A tensor of bfloat16, which has no array, as one of int16; what cannot be read stays as it is, for the error."""
-    readable = _is_bfloat16(values) and values.device.type == "cpu" and not values.requires_grad
-    # Where there is a tensor, torch has been imported.
-    return values.view(sys.modules["torch"].int16) if readable else values
 
 
 def _as_array(values: object, label: str) -> AnyArray:

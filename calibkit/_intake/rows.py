@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibkit._checks import (
+    ARRAYS,
+    BFloat16Array,
     Column,
     Source,
+    Stored,
     check_choice,
     check_class_names,
     check_forecast_shape,
@@ -28,6 +31,7 @@ from calibkit._checks import (
     refuse_missing,
     unusable_rows,
 )
+from calibkit._numerics import equal_rows
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
@@ -106,8 +110,10 @@ class Intake:
         return frozen(keys)
 
 
-def frozen(array: Array) -> Array:
+def frozen(array: Stored) -> Array:
     """A read-only view; the array itself keeps its flags."""
+    if isinstance(array, BFloat16Array):  # nothing can be written into one
+        return cast(Array, array)
     view = array.view()
     view.flags.writeable = False
     return view
@@ -115,10 +121,10 @@ def frozen(array: Array) -> Array:
 
 def same(one: object, other: object) -> bool:
     """Whether two fields hold the same; text arrays whatever their width."""
-    if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
-        return one is other if isinstance(one, np.ndarray) or isinstance(other, np.ndarray) else one == other
+    if not isinstance(one, ARRAYS) or not isinstance(other, ARRAYS):
+        return one is other if isinstance(one, ARRAYS) or isinstance(other, ARRAYS) else one == other
     alike = one.dtype == other.dtype or one.dtype.kind == other.dtype.kind == "U"
-    return alike and np.array_equal(one, other)
+    return alike and equal_rows(one, other)
 
 
 def read_rows(
@@ -137,7 +143,7 @@ def read_rows(
     check_choice(invalid, ("error", "drop"), option="invalid")
     source = Source(name=check_name(name))
     given = {key: values for key, values in arrays.items() if values is not None or key not in _PASSENGERS}
-    columns = {key: read_column(values, key, source) for key, values in given.items()}
+    columns = {key: read_column(values, key, source, in_blocks=key in _FORECASTS) for key, values in given.items()}
     check_shapes(columns, source)
     for key in (key for key in _FLOATS if key in columns):
         columns[key] = replace(columns[key], values=float_values(columns[key], source))

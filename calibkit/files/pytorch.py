@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibkit._checks import widened
+from calibkit._checks import as_float32
 from calibkit.errors import InputFormatError, LimitError, MissingExtraError
 from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, described, shown
 from calibkit.files.source import Source
@@ -115,8 +115,8 @@ def _n_bytes(tensor: "torch.Tensor") -> int:
     return int(tensor.numel()) * int(tensor.element_size())
 
 
-def _values(source: Source, name: str, tensor: "torch.Tensor") -> AnyArray:
-    """Give one tensor's values, bfloat16 widened to float32."""
+def _values(source: Source, name: str, tensor: "torch.Tensor", *, copied: bool = False) -> AnyArray:
+    """Give one tensor's values, bfloat16 as float32."""
     import torch
 
     where = f"{source.shown}:{shown(name)}"
@@ -125,8 +125,9 @@ def _values(source: Source, name: str, tensor: "torch.Tensor") -> AnyArray:
     if _n_bytes(tensor) > source.size:
         raise LimitError(f"{where}: claims {_n_bytes(tensor):,} bytes in a file of {source.size:,}")
     dense = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    dense = dense.clone() if copied else dense
     if tensor.dtype is torch.bfloat16:
-        return widened(dense.view(torch.int16).numpy().view(np.uint16))
+        return as_float32(dense.view(torch.int16).numpy().view(np.uint16))
     return dense.numpy()
 
 
@@ -135,7 +136,7 @@ def _rows(source: Source, name: str, tensor: "torch.Tensor") -> StoredRows:
 
     def take(start: int, stop: int) -> AnyArray:
         """Copy some rows."""
-        return _values(source, name, tensor[start:stop]).copy()
+        return _values(source, name, tensor[start:stop], copied=True)
 
     return StoredRows(n_rows=len(tensor), take=take)
 

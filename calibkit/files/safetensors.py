@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calibkit._checks import widened
+from calibkit._checks import as_float32
 from calibkit.errors import InputFormatError, LimitError
 from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Wanted, shown
 from calibkit.files.source import Source
@@ -44,12 +44,12 @@ def safetensors_contents(source: Source) -> Contents:
     tensors = _tensors(source)
 
     def read(wanted: Wanted) -> dict[str, AnyArray]:
-        """Read the tensors that are wanted, bfloat16 widened to float32."""
+        """Read the tensors that are wanted, bfloat16 as float32."""
         source.check_bytes(sum(tensors[n].end - tensors[n].begin for n in wanted), what=", ".join(wanted))
         return {name: _values(source, name, tensors[name]) for name in wanted}
 
     def stream(wanted: Wanted, block_rows: int, _: Look | None) -> Batches:
-        """Read the tensors that are wanted in step, bfloat16 widened to float32."""
+        """Read the tensors that are wanted in step, bfloat16 as float32."""
         source.check_bytes(sum(tensors[n].end - tensors[n].begin for n in wanted), what=", ".join(wanted))
         return in_step({name: _rows(source, name, tensors[name]) for name in wanted}, block_rows)
 
@@ -112,7 +112,7 @@ def _values(source: Source, name: str, tensor: _Tensor) -> AnyArray:
     if source.file.readinto(raw) != raw.size:  # type: ignore[attr-defined]
         raise InputFormatError(f"{source.shown}:{shown(name)}: truncated")
     values = raw.view(dtype).reshape(tensor.shape)
-    return widened(values) if tensor.dtype == "BF16" else values
+    return as_float32(values) if tensor.dtype == "BF16" else values
 
 
 def _rows(source: Source, name: str, tensor: _Tensor) -> StoredRows:
@@ -121,7 +121,7 @@ def _rows(source: Source, name: str, tensor: _Tensor) -> StoredRows:
     rows = rows_at(source.file, tensor.begin, tensor.shape, dtype, where=where)
     if tensor.dtype != "BF16":
         return rows
-    return replace(rows, take=lambda start, stop: widened(rows.take(start, stop)))
+    return replace(rows, take=lambda start, stop: as_float32(rows.take(start, stop)))
 
 
 def _stored_dtype(source: Source, name: str, tensor: _Tensor) -> np.dtype[Any]:

@@ -93,13 +93,13 @@ def _write_member(archive: zipfile.ZipFile, key: str, array: AnyArray) -> None:
 
 
 def _write_values(file: IO[bytes], array: AnyArray, dtype: np.dtype[Any]) -> None:
-    """Write values in C order, a block of rows at a time, with no copy of the whole."""
+    """Write values in C order, a block of rows at a time, with no copy of the whole; bfloat16 as float32."""
     if array.ndim == 0:
         file.write(array.astype(dtype).tobytes())
         return
-    row_bytes = max(1, array[:1].nbytes)
+    row_bytes = max(1, array[:1].size * dtype.itemsize)
     step = max(1, BLOCK_BYTES // row_bytes)
     for start in range(0, len(array), step):
-        block = array[start : start + step]
+        block = np.asarray(array[start : start + step])
         plain = block + block.dtype.type(0) if block.dtype.kind == "f" else block  # -0.0 + 0.0 is 0.0
         file.write(plain.astype(dtype, copy=False).tobytes())

@@ -45,7 +45,9 @@ def bytes_in_memory(path: AnyPath, **reading: Any) -> int:
 
 
 def item_size(entry: Entry) -> int:
-    """Bytes of a value, as far as the name of its type tells: 8 for one that NumPy does not know."""
+    """Bytes of a value, as far as the name of its type tells: 8 for one that is not known."""
+    if entry.dtype == "bfloat16":
+        return 2
     try:
         return max(1, np.dtype(entry.dtype).itemsize)
     except TypeError:

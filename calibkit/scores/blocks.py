@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calibkit._checks.bfloat16 import BFloat16Array, Stored, copy_widened
 from calibkit._checks.options import check_threads
 from calibkit._checks.values import keeps_subnormals
 from calibkit.errors import OptionError
@@ -98,8 +99,11 @@ class Layout:
         return rows * self.n_classes + labels if self.class_axis == 1 else labels * block.shape[1] + rows
 
 
-def _copy(block: Matrix, values: Matrix) -> None:
+def _copy(block: Matrix, values: Stored) -> None:
     """Copy values into a block of their type or a wider one."""
+    if isinstance(values, BFloat16Array):
+        copy_widened(block, values)
+        return
     if values.dtype != np.float16 or block.dtype != np.float64 or not keeps_subnormals():
         np.copyto(block, values)
         return

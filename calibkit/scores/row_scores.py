@@ -190,7 +190,7 @@ def predicts_label(sums: RowSums, values: NDArray[Any], labels: Integers, *, ste
     tied = np.flatnonzero(sums.top == sums.second)
     for start in range(0, len(tied), step):
         rows = tied[start : start + step]
-        values_there = values[rows]
+        values_there = np.asarray(values[rows])
         best = values_there == values_there.max(axis=1, keepdims=True)
         correct[rows] = best.argmax(axis=1) == labels[rows]
         # Different probabilities may have equal logarithms.

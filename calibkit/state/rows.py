@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from calibkit._checks import ARRAYS
 from calibkit.binning import BinTable
 from calibkit.class_tables import ClassBins
 from calibkit.errors import DataError
@@ -44,7 +45,7 @@ def steps_of(predictions: Predictions) -> Iterator[Predictions]:
     arrays: dict[str, Any] = {
         field.name: value
         for field in fields(predictions)
-        if isinstance(value := getattr(predictions, field.name), np.ndarray)
+        if isinstance(value := getattr(predictions, field.name), ARRAYS)
     }
     for start in range(0, max(len(predictions), 1), STEP):
         cut = {key: value[start : start + STEP] for key, value in arrays.items()}

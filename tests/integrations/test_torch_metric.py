@@ -139,7 +139,7 @@ def test_logits_of_cuda_agree_to_float32(dtype, cuda):
 
 
 @pytest.mark.parametrize("kind", ["logits", "event", "probs of 10"])
-def test_bfloat16_on_the_host_is_widened_to_float32(kind):
+def test_bfloat16_on_the_host_is_read_as_float32(kind):
     given = rows(kind)
     name = "logits" if kind == "logits" else "probs"
     if kind == "probs of 10":  # bfloat16 rows that sum to 1
@@ -150,9 +150,7 @@ def test_bfloat16_on_the_host_is_widened_to_float32(kind):
 
 
 def test_half_of_a_batch_is_not_kept_where_the_other_is_refused(monkeypatch):
-    from calibkit.integrations.torch import host
-
-    monkeypatch.setattr(host, "_WIDENED", 1000)
+    monkeypatch.setattr("calibkit.state.rows.STEP", 100)
     given = rows("logits")
     given["logits"] = given["logits"].bfloat16()
     metric = fed(given)

@@ -5,6 +5,7 @@ import pytest
 
 from calibkit import Predictions
 from calibkit.scores import blocks, matrix, score_rows
+from tests.bfloat16 import rounded
 
 FIELDS = ("confidence", "correct", "log_score", "brier")
 
@@ -16,9 +17,9 @@ def predictions(kind, n_classes, dtype, n_rows=41):
     labels = rng.integers(0, n_classes, n_rows)
     labels[::2] = logits[::2].argmax(axis=1)
     if kind == "logits":
-        return labels, logits.astype(dtype)
+        return labels, rounded(logits, dtype)
     probs = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return labels, (probs / probs.sum(axis=1, keepdims=True)).astype(dtype)
+    return labels, rounded(probs / probs.sum(axis=1, keepdims=True), dtype)
 
 
 def make(kind, labels, values):
@@ -38,14 +39,17 @@ CASES = [
     ("logits", 3, np.float64, None),
     ("logits", 10, np.float32, 1.7),
     ("logits", 10, np.float16, None),
+    ("logits", 10, "bfloat16", None),
     ("logits", 64, np.float32, None),
     ("logits", 65, np.float32, None),
     ("logits", 100, np.float64, 0.4),
     ("logits", 1000, np.float32, None),
+    ("logits", 1000, "bfloat16", 1.7),
     ("logits", 9001, np.float32, None),
     ("probs", 3, np.float64, None),
     ("probs", 10, np.float32, 1.7),
     ("probs", 100, np.float16, None),
+    ("probs", 100, "bfloat16", None),
     ("probs", 9001, np.float64, None),
 ]
 
@@ -57,7 +61,7 @@ def test_bits_do_not_depend_on_block_size_chunks_or_threads(
 ):
     rows = make(kind, *predictions(kind, n_classes, dtype))
     expected = score_rows(rows, temperature=temperature, threads=1)
-    itemsize = 4 if kind == "logits" and dtype == np.float32 else 8
+    itemsize = 4 if kind == "logits" and dtype in (np.float32, "bfloat16") else 8
     monkeypatch.setattr(blocks, "BLOCK_BYTES", block_rows * n_classes * itemsize)
     monkeypatch.setattr(matrix, "CHUNK_ROWS", 9)
     for threads in (1, 3):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import calibkit as ck
+from tests.bfloat16 import rounded
 
 
 def arrays(shape, dtype, kind):
@@ -14,7 +15,7 @@ def arrays(shape, dtype, kind):
     if kind == "probs":
         np.exp(values, out=values)
         values /= values.sum(axis=1, keepdims=True)
-    return rng.integers(0, shape[1], shape[0]), values.astype(dtype)
+    return rng.integers(0, shape[1], shape[0]), rounded(values, dtype)
 
 
 def peak(work):
@@ -26,7 +27,7 @@ def peak(work):
     return most
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, "bfloat16", np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["logits", "probs"])
 @pytest.mark.parametrize(
     ("shape", "view"), [((10_000, 500), None), ((10_000, 500), "classwise"), ((50, 100_000), None)]

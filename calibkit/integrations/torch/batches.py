@@ -76,6 +76,10 @@ class Batch:
         """The same without gradients."""
         return Batch(**{name: tensor.detach() for name, tensor in self.given.items()})
 
+    def on_host(self) -> "Batch":
+        """The same in the host's memory."""
+        return Batch(**{role: tensor.cpu() for role, tensor in self.given.items()})
+
     def of_no_rows(self) -> "Batch":
         """A batch of this form without rows, on the host."""
         return Batch(**{role: torch.empty((0, *one.shape[1:]), dtype=one.dtype) for role, one in self.given.items()})

@@ -1,6 +1,5 @@
 """Tensors in the host's memory: the one pass over arrays reads them there, without a copy. Annex: integrations."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibkit._checks import row_blocks
 from calibkit._numerics import Floats
 from calibkit.integrations.torch.batches import Batch
 from calibkit.integrations.torch.scoring import ScoredBatch
@@ -16,23 +16,12 @@ from calibkit.scores import score_rows
 from calibkit.scores.blocks import MAX_TRANSPOSED
 from calibkit.tally import facts_of
 
-# NumPy has no bfloat16, and Predictions keep it as float32, in a copy: of so many numbers at a time.
-_WIDENED = 1 << 22
 _SCORES = ("confidence", "correct", "log_score", "brier", "positive")
 
 
 def is_read_on_host(batch: Batch) -> bool:
     """Whether a batch is in the host's memory, or on a device that has no float64."""
     return batch.forecast.device.type in ("cpu", "mps")
-
-
-def pieces(batch: Batch) -> Iterator[Batch]:
-    """The batch on the host, of bfloat16 some rows at a time."""
-    step = max(1, len(batch))
-    if batch.forecast.dtype == torch.bfloat16:
-        step = max(1, _WIDENED // max(1, batch.forecast[:1].numel()))
-    for start in range(0, max(1, len(batch)), step):
-        yield Batch(**{role: one.cpu() for role, one in batch[start : start + step].given.items()})
 
 
 def as_predictions(batch: Batch, *, n_classes: int | None, **reading: Any) -> Predictions:
@@ -65,19 +54,19 @@ def score_on_host(
     if "labels" in batch.given and ignore_index is not None:
         ignored = kept & (batch.given["labels"].cpu() == ignore_index)
         kept = kept & ~ignored
-    there = Batch(**{role: tensor[kept.to(tensor.device)] for role, tensor in batch.given.items()})
-    parts = [_vectors(part, as_predictions(part, n_classes=n_classes, name=name)) for part in pieces(there)]
-    found = {role: _spread([part[role] for part in parts], kept) for role in parts[0]}
+    there = Batch(**{role: tensor[kept.to(tensor.device)] for role, tensor in batch.given.items()}).on_host()
+    vectors = _vectors(there, as_predictions(there, n_classes=n_classes, name=name))
+    found = {role: _spread(vector, kept) for role, vector in vectors.items()}
     masks = {"kept": kept, "ignored": ignored, "weightless": weightless}
     return ScoredBatch.of_vectors(found | {role: mask for role, mask in masks.items() if mask is not None})
 
 
-def _spread(parts: list[Tensor], kept: Tensor) -> Tensor:
+def _spread(vector: Tensor, kept: Tensor) -> Tensor:
     """A vector of the rows that are kept as one of all rows; what is said of all of them stays so."""
-    if parts[0].ndim == 0:
-        return torch.stack(parts).all()
-    full = torch.zeros(len(kept), dtype=parts[0].dtype)
-    full[kept] = torch.cat(parts)
+    if vector.ndim == 0:
+        return vector
+    full = torch.zeros(len(kept), dtype=vector.dtype)
+    full[kept] = vector
     return full
 
 
@@ -119,8 +108,7 @@ def _seen_in_matrix(batch: Batch, predictions: Predictions, *, like_probs: bool)
 def _row_sums(values: NDArray[Any]) -> Floats:
     """Row sums with the bits of the one pass: class after class where there are few."""
     if values.shape[1] > MAX_TRANSPOSED:
-        sums: Floats = np.add.reduce(values.astype(np.float64), axis=1)
-        return sums
+        return np.concatenate([np.add.reduce(block, axis=1) for _, block in row_blocks(values)] or [np.zeros(0)])
     total = values[:, 0].astype(np.float64)
     for column in values.T[1:]:
         total += column

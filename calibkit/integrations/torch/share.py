@@ -17,7 +17,7 @@ from calibkit._intake.rows import left_out_note
 from calibkit.errors import DataError
 from calibkit.integrations.torch.batches import Batch
 from calibkit.integrations.torch.faults import Faults
-from calibkit.integrations.torch.host import as_predictions, is_read_on_host, pieces, score_on_host
+from calibkit.integrations.torch.host import as_predictions, is_read_on_host, score_on_host
 from calibkit.integrations.torch.scoring import ScoredBatch, score_batch
 from calibkit.integrations.torch.tally import TensorTally
 from calibkit.state import CalibrationState, StateSettings
@@ -95,15 +95,8 @@ class Share:
     def _take_on_host(self, batch: Batch) -> None:
         """Add rows to the host's state: all, or none where one is refused."""
         n_classes, ignore_index = self.settings.n_classes, self.ignore_index
-        parts = [
-            as_predictions(part, n_classes=n_classes, name=self.name, ignore_index=ignore_index)
-            for part in pieces(batch)
-        ]
-        target = self.on_host if len(parts) == 1 else CalibrationState(**self.options)
-        for part in parts:
-            target.update(part)
-        if target is not self.on_host:
-            self.on_host.merge(target)
+        rows = as_predictions(batch.on_host(), n_classes=n_classes, name=self.name, ignore_index=ignore_index)
+        self.on_host.update(rows)
 
     def _take_on_device(self, batch: Batch, settings: StateSettings) -> None:
         """Add rows to the sums on their device."""
