@@ -301,23 +301,67 @@ def test_common_name():
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_block_is_read_while_the_one_before_is_worked_on(monkeypatch):
-    read, worked_on = [threading.Event() for _ in range(3)], []
-    scan = shards.shard.watched_scan
+def test_blocks_of_a_file_are_worked_on_side_by_side(expected, monkeypatch):
+    side_by_side, update = threading.Barrier(2), ck.CalibrationState.update
 
-    def watched(*given, **options):
-        for number, block in enumerate(scan(*given, **options)):
-            read[number].set()
-            yield block
+    def meeting(state, block, *, threads):
+        assert threads == (2 if block.first_row == 0 else 1)
+        if block.first_row in {1000, 2000}:
+            side_by_side.wait(timeout=30)
+        update(state, block, threads=threads)
 
-    def update(_, block, **__):
-        assert read[min(len(worked_on) + 1, 2)].wait(timeout=30)
-        worked_on.append(len(block))
+    monkeypatch.setattr(ck.CalibrationState, "update", meeting)
+    assert shards.state_of_shard("whole.npz", block_rows=1000, threads=2).digest == expected.digest
 
-    monkeypatch.setattr(shards.shard, "watched_scan", watched)
-    monkeypatch.setattr(ck.CalibrationState, "update", update)
-    shards.state_of_shard("whole.npz", block_rows=1000)
-    assert worked_on == [1000] * 3
+
+@pytest.mark.usefixtures("folder")
+def test_the_first_block_that_is_refused_is_told(monkeypatch):
+    """Whichever thread is done first; and no further block is read."""
+    second_failed, taken, update = threading.Event(), [], ck.CalibrationState.update
+
+    def refusing(state, block, *, threads):
+        taken.append(block.first_row)
+        if block.first_row == 500:
+            assert second_failed.wait(timeout=30)
+            raise DataError("whole: the first")
+        if block.first_row == 1000:
+            second_failed.set()
+            raise DataError("whole: the second")
+        update(state, block, threads=threads)
+
+    monkeypatch.setattr(ck.CalibrationState, "update", refusing)
+    with pytest.raises(DataError, match=r"^whole\.npz: the first$"):
+        shards.state_of_shard("whole.npz", block_rows=500, threads=2)
+    assert sorted(taken) == [0, 500, 1000]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("failing", [0, 1000])
+def test_what_is_no_complaint_of_ours_is_raised_as_it_is(monkeypatch, failing):
+    def running_out(_, block, **__):
+        if block.first_row == failing:
+            raise MemoryError
+
+    monkeypatch.setattr(ck.CalibrationState, "update", running_out)
+    with pytest.raises(MemoryError):
+        shards.state_of_shard("whole.npz", block_rows=1000, threads=2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("calibkit-block")]
+
+
+@pytest.mark.usefixtures("folder")
+def test_large_states_are_fewer(expected, monkeypatch):
+    seen = set()
+    update = ck.CalibrationState.update
+
+    def counting(state, block, *, threads):
+        seen.add((id(state), threads))
+        update(state, block, threads=threads)
+
+    monkeypatch.setattr(ck.CalibrationState, "update", counting)
+    monkeypatch.setattr(shards.shard, "MOST_BYTES", 2 * expected.tally.nbytes)
+    assert shards.state_of_shard("whole.npz", block_rows=100, threads=6).digest == expected.digest
+    assert {threads for _, threads in seen} == {6, 3}  # the first block, and those of two states side by side
+    assert len({state for state, _ in seen}) <= 2
 
 
 def test_peak_memory_of_a_process_does_not_grow_with_the_file(tmp_path):

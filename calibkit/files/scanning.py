@@ -33,7 +33,7 @@ from calibkit.files.source import AnyPath, Source
 from calibkit.files.stepping import regrouped
 from calibkit.predictions import Predictions
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 24
 MOST_ROWS = 1 << 18
 LIST_ROWS = 1 << 12  # of lists whose length is not known before they are read
 
@@ -47,7 +47,7 @@ def scan(path: AnyPath, *, block_rows: int | None = None, **reading: Any) -> Ite
         As for `load`.
     block_rows : int, optional
         Rows of a block; the last may have fewer, and so has one from which rows are left out. By default as many as
-        hold 32 MiB, and at most 262,144.
+        hold 16 MiB, and at most 262,144.
     **reading
         Keywords of `load`: names of arrays, opt-ins, `max_bytes`.
 

@@ -4,7 +4,9 @@ The rows are read, not mapped: where a mapped file is cut short by another proce
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
@@ -49,8 +51,11 @@ def rows_at(
     width = math.prod(shape[1:])
 
     def take(start: int, stop: int) -> AnyArray:
-        """Read rows that stand together."""
-        file.seek(offset + start * width * dtype.itemsize)
+        """Read rows that stand together, and ask for those after them."""
+        size = (stop - start) * width * dtype.itemsize
+        begin = offset + start * width * dtype.itemsize
+        _ask_for(file, begin + size, size)
+        file.seek(begin)
         return read_rows(file, stop - start, shape, dtype, where=where)
 
     def take_columns(start: int, stop: int) -> AnyArray:
@@ -62,6 +67,13 @@ def rows_at(
         return rows.T
 
     return StoredRows(n_rows=shape[0], take=take_columns if fortran and len(shape) == 2 else take)
+
+
+def _ask_for(file: BinaryIO, start: int, length: int) -> None:
+    """Tell the system that some bytes will be read next, so that it fetches them meanwhile; where it can be told."""
+    if hasattr(os, "posix_fadvise") and length:
+        with suppress(OSError, AttributeError):  # no file of the system's, or a pipe
+            os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_WILLNEED)
 
 
 def read_rows(

@@ -1,19 +1,22 @@
 """One file as a state: the unit of work. Floor 3."""
 
 import os
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any, Literal
 
 from calibkit.errors import CalibkitError
 from calibkit.files.contents import shown
 from calibkit.files.scanning import watched_scan
-from calibkit.files.source import AnyPath, tells_of_change
+from calibkit.files.source import AnyPath
 from calibkit.files.urls import without_secrets
 from calibkit.predictions import Predictions
+from calibkit.scores import thread_count
+from calibkit.shards.spread import Take, spread
 from calibkit.state import CalibrationState
 from calibkit.views import View
+
+# States of one file in memory at once, and what they take together.
+MOST_WORKERS, MOST_BYTES = 8, 1 << 28
 
 
 def state_of_shard(
@@ -37,11 +40,13 @@ def state_of_shard(
     view, n_bins, binning, edges
         As for `CalibrationState`.
     threads : int, optional
-        Threads of the pass; by default CALIBKIT_THREADS or all cores.
+        Threads, each of which works on a block of its own; by default CALIBKIT_THREADS or all cores. The state does
+        not depend on it.
     block_rows : int, optional
         As for `scan`. The state does not depend on it.
     seen : callable, optional
-        Called after each block with the rows so far, and the share of the file that they are.
+        Called after each block, by the thread that called this, with the rows so far, and the share of the file that
+        they are.
     **reading
         Keywords of `load`.
 
@@ -64,41 +69,55 @@ def state_of_shard(
     ...     state_of_shard(f"{folder}/net.npz").n
     3
     """
-    state = CalibrationState(view=view, n_bins=n_bins, binning=binning, edges=edges)
+    asked: dict[str, Any] = {"view": view, "n_bins": n_bins, "binning": binning, "edges": edges}
+    state, name = CalibrationState(**asked), shown(without_secrets(os.fsdecode(path)))
     shares: list[Callable[[int], float]] = []
+    n_rows = 0
 
-    def share(block: Predictions) -> float:
-        """Share of the file up to the end of a block."""
-        return shares[0](block.first_row + len(block))
+    def tell(block: Predictions) -> float:
+        """Say how far the file was read; blocks come in any order."""
+        nonlocal n_rows
+        n_rows += len(block)
+        share = shares[0](n_rows)
+        if seen is not None:
+            seen(n_rows, share)
+        return share
 
-    blocks = _ahead(watched_scan(path, shares.append, block_rows=block_rows, **reading), share)
-    for block in blocks:
+    blocks = watched_scan(path, shares.append, block_rows=block_rows, **reading)
+    first = next(blocks, None)  # by this thread: a pipe is read to its end at once, and Ctrl-C must get through
+    if first is not None:
+        cores = thread_count(threads)
+        try:
+            _take(state, name, cores)(first)
+        except CalibkitError as refusal:
+            blocks.throw(refusal)
+        more = tell(first) < 1
+        states = [state, *(CalibrationState(**asked) for _ in range(1, _workers(state, cores) if more else 1))]
+        for block in spread(blocks, [_take(each, name, max(1, cores // len(states))) for each in states]):
+            tell(block)
+        for other in states[1:]:
+            state.merge(other)
+    return state.named(shard_name(path, reading.get("split")))
+
+
+def _take(state: CalibrationState, name: str, threads: int) -> Take:
+    """What puts blocks of a file into a state; a complaint begins with the file's name."""
+
+    def take(block: Predictions) -> None:
+        """Add the rows of a block."""
         try:
             state.update(block, threads=threads)
         except CalibkitError as error:
             complaint = str(error).removeprefix(f"{block.name}: ")
-            # A file that is still being written looks broken: the reader knows better.
-            blocks.throw(type(error)(f"{shown(without_secrets(os.fsdecode(path)))}: {complaint}"))
-        if seen is not None:
-            seen(block.first_row + len(block), share(block))
-    return state.named(shard_name(path, reading.get("split")))
+            raise type(error)(f"{name}: {complaint}") from error
+
+    return take
 
 
-def _ahead(blocks: Generator[Predictions], share: Callable[[Predictions], float]) -> Generator[Predictions]:
-    """The blocks, each read while the one before it is worked on; an error that is thrown in is the reader's."""
-    block = next(blocks, None)  # by this thread: a pipe is read to its end at once, and Ctrl-C must get through
-    with ExitStack() as threads:
-        reader = None
-        while block is not None:
-            if reader is None and share(block) < 1:  # a file of one block is worth no thread
-                reader = threads.enter_context(ThreadPoolExecutor(1, thread_name_prefix="calibkit-reader"))
-            coming = reader.submit(next, blocks, None) if reader else None
-            try:
-                yield block
-            except CalibkitError as error:
-                failure = coming.exception() if coming else None
-                blocks.throw(failure if failure is not None and tells_of_change(failure) else error)
-            block = coming.result() if coming else next(blocks, None)
+def _workers(state: CalibrationState, cores: int) -> int:
+    """How many states are filled side by side: each takes memory, with a block, and one thread at a time reads."""
+    size = 0 if state.tally is None else state.tally.nbytes
+    return max(1, min(cores, MOST_WORKERS, MOST_BYTES // max(1, size)))
 
 
 def shard_name(path: AnyPath, split: str | None) -> str:

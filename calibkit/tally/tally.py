@@ -17,9 +17,6 @@ from calibkit.tally.facts import Facts, facts_of
 from calibkit.tally.grid import Cells
 from calibkit.tally.moments import UNWEIGHTED, WEIGHTED, WEIGHTS, powers_of, powers_of_weights
 
-# With fewer rows than cells / this, only the cells that they fall in are touched.
-_SPARSE = 4
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Tally:
@@ -95,6 +92,13 @@ class Tally:
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        arrays = [self.count, self.extent, self.classes, self.class_counts]
+        arrays += [array for sums in self.sums.values() for array in (sums.limbs, sums.beyond)]
+        return sum(array.nbytes for array in arrays if array is not None)
+
     def take(self, predictions: Predictions, scores: RowScores, view: str, classes: ClassBins | None = None) -> None:
         """Add rows, in place: their top-label forecasts, in view positive those of the event, and their `classes`."""
         if len(predictions) == 0:
@@ -137,7 +141,7 @@ class Tally:
             np.maximum.at(self.extent[side], index, values)
         touched: Any = slice(None)
         size = len(self.count)
-        if len(index) * _SPARSE < size:
+        if len(index) < size:  # only the cells that they fall in
             touched, index = np.unique(index, return_inverse=True)
             size = len(touched)
         self.count[touched] += np.bincount(index, minlength=size)
