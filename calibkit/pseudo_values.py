@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibkit._checks import check_counts
-from calibkit._numerics import Floats, weighted_mean
+from calibkit._numerics import Floats, effective_size, weighted_mean
 from calibkit.pairs import Pairs, pool_rows
 from calibkit.selective import TiedBlocks, blocks_of, reciprocals, summed_risks
 from calibkit.units import Units
 
 # With fewer wrong or right answers than this, their number alone makes the interval unsure (docs/coverage.md).
-MIN_ANSWERS = 20
+MIN_ANSWERS = 30
 # Of dependent rows a ranking needs more groups than a mean does.
 MIN_RANKED_GROUPS = 50
 # Less than one swap of neighbours makes of any of them, and more than their rounding.
@@ -71,8 +71,8 @@ def augrc_rows(pairs: Pairs) -> Floats:
 
 def too_few_answers(correct: NDArray[np.bool_], units: Units, *, least: int = MIN_ANSWERS) -> str | None:
     """Why a ranking of these answers has no interval: it rests on the wrong ones, or on the few right ones."""
-    right = int(np.count_nonzero(correct))
-    few = few_answers(right, len(correct) - right, least=least)
+    right, wrong = (_worth(of_a_kind, units.row_weight) for of_a_kind in (correct, ~correct))
+    few = few_answers(right, wrong, least=least)
     if few is not None:
         return few
     if units.codes is not None and units.effective < MIN_RANKED_GROUPS:
@@ -80,17 +80,24 @@ def too_few_answers(correct: NDArray[np.bool_], units: Units, *, least: int = MI
     return None
 
 
-def few_answers(right: int, wrong: int, *, least: int = MIN_ANSWERS) -> str | None:
-    """Why a ranking of so many right and wrong answers has no interval, or None.
+def _worth(chosen: NDArray[np.bool_], weights: Floats | None) -> float:
+    """How many rows of equal weight the chosen ones are worth."""
+    return effective_size(None if weights is None else weights[chosen], int(np.count_nonzero(chosen)))
+
+
+def few_answers(right: float, wrong: float, *, least: int = MIN_ANSWERS) -> str | None:
+    """Why a ranking of so many right and wrong answers, of weighted rows the effective numbers, has no interval.
 
     Examples
     --------
-    >>> few_answers(100, 3)
-    '3 wrong answers, fewer than 20'
+    >>> few_answers(100, 3), few_answers(100, 24.3)
+    ('3 wrong answers, fewer than 30', '24.3 effective wrong answers, fewer than 30')
     """
     for kind, number in (("wrong", wrong), ("right", right)):
         if number < least:
-            return f"{number} {kind} answer{'s' * (number != 1)}, fewer than {least}"
+            whole = number == int(number)
+            shown = f"{number:.0f} {kind}" if whole else f"{number:.1f} effective {kind}"
+            return f"{shown} answer{'s' * (number != 1)}, fewer than {least}"
     return None
 
 

@@ -95,8 +95,12 @@ def test_too_few_answers_of_a_kind_or_groups_have_no_interval():
     correct = np.arange(100) >= MIN_ANSWERS
     rows = units_of(100)
     assert too_few_answers(correct, rows) is None
-    assert too_few_answers(correct | (np.arange(100) == 3), rows) == "19 wrong answers, fewer than 20"
-    assert too_few_answers(np.arange(100) < 1, rows) == "1 right answer, fewer than 20"
+    assert too_few_answers(correct | (np.arange(100) == 3), rows) == "29 wrong answers, fewer than 30"
+    assert too_few_answers(np.arange(100) < 1, rows) == "1 right answer, fewer than 30"
+    weights = np.where(np.arange(100) == 3, 5.0, 1.0)  # of 30 wrong answers one counts 5 times: 34^2 / 54
+    few = too_few_answers(correct, units_of(100, weights=weights))
+    assert few == "21.4 effective wrong answers, fewer than 30"
+    assert too_few_answers(correct, units_of(100, weights=np.full(100, 3.0))) is None
     assert "10.0 effective groups" in too_few_answers(correct, units_of(100, groups=np.arange(100) // 10))
     assert too_few_answers(correct, units_of(100, groups=np.arange(100) // 2)) is None
     assert why_no_difference(0.0, correct, correct, rows) == "the rankings differ only among answers that are alike"

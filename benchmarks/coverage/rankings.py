@@ -91,9 +91,9 @@ def paired(
 def unpaired(rng: np.random.Generator, *, n: int, first: World, second: World, score: Ranking) -> rows.Ends:
     """The interval of a difference on different rows, n and n/2 of them."""
     samples = [(world, *rows.independent(size, world, rng)[:2]) for world, size in ((first, n), (second, n // 2))]
-    if any(too_few_answers(outcome, units_of(len(outcome))) for _, _, outcome in samples):
-        return None, None, None
     ours, theirs = (pairs_of(*sample) for sample in samples)
+    if any(too_few_answers(p.outcome, units_of(len(p.outcome), weights=p.weights)) for p in (ours, theirs)):
+        return None, None, None
     weights = ours.weights, theirs.weights
     return rows.ends(unpaired_t(score.rows(ours), score.rows(theirs), level=LEVEL, weights=weights))
 
