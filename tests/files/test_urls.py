@@ -3,6 +3,10 @@
 import io
 import re
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -124,3 +128,64 @@ def test_patterns_of_urls(memory):
     assert all(len(load(url)) == 4 for url in found)
     with pytest.raises(InputFormatError, match="no file matches"):
         expand("memory://run/none-*.npz")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves whole files, as the simplest servers do."""
+
+    def log_message(self, *_):
+        pass
+
+
+class Pieces(Quiet):
+    """Serves parts of files that are asked for, as most servers do; notes how many bytes it sent."""
+
+    protocol_version = "HTTP/1.1"
+    sent = 0
+
+    def end_headers(self):
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+    def do_GET(self):
+        path, asked = (
+            Path(self.translate_path(self.path)),
+            re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")),
+        )
+        if asked is None or not path.is_file():
+            return super().do_GET()
+        values = path.read_bytes()
+        start, last = int(asked[1]), min(int(asked[2] or len(values)), len(values) - 1)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{last}/{len(values)}")
+        self.send_header("Content-Length", str(last + 1 - start))
+        self.end_headers()
+        Pieces.sent += last + 1 - start
+        return self.wfile.write(values[start : last + 1])
+
+
+@pytest.fixture(params=[Quiet, Pieces])
+def web(request, tmp_path):
+    """A web server of a folder: its address."""
+    pytest.importorskip("aiohttp")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(request.param, directory=str(tmp_path)))
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    Pieces.sent = 0
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    assert (Pieces.sent > 0) == (request.param is Pieces)
+
+
+def test_the_web(web, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        arrays = {"labels": rng.integers(0, 50, 2_000), "logits": rng.normal(size=(2_000, 50)).astype(np.float32)}
+        np.savez(tmp_path / f"shard-{number}.npz", **arrays)
+    url = f"{web}/shard-0.npz"
+    assert load(url) == load(tmp_path / "shard-0.npz")
+    assert [len(block) for block in scan(url, block_rows=1_500)] == [1_500, 500]
+    assert expand(f"{web}/shard-*.npz") == (url, f"{web}/shard-1.npz")
+    with pytest.raises(InputFormatError, match=rf"^{web}/none\.npz: cannot be opened: "):
+        load(f"{web}/none.npz")
