@@ -47,6 +47,7 @@ def _aligned_to(
             "compared with paired=False."
         )
     model = _same_class_order(reference, _same_row_order(reference, model, names, notes), names, notes)
+    _check_choices(reference, model, names)
     _check_labels(reference, model, names, notes)
     _check_weights(reference, model, names)
     return model
@@ -95,6 +96,7 @@ def _same_class_order(
     reference: Predictions, model: Predictions, names: tuple[str, str], notes: list[str]
 ) -> Predictions:
     """Class columns are aligned by name where both files name them."""
+    _check_both_ragged(reference, model, names)
     if None not in (reference.n_classes, model.n_classes) and reference.n_classes != model.n_classes:
         raise DataError(
             f"{names[0]} has {reference.n_classes} classes and {names[1]} has {model.n_classes}: "
@@ -148,6 +150,30 @@ def _check_labels(reference: Predictions, model: Predictions, names: tuple[str, 
             f"labels differ first at {where}: {names[0]} has {reference.labels[row]}, {names[1]} has "
             f"{model.labels[row]} ({int(differs.sum()):,} of {len(differs):,} rows differ). A paired comparison "
             "needs the same rows in the same order; give both files ids if their order differs."
+        )
+
+
+def _check_both_ragged(reference: Predictions, model: Predictions, names: tuple[str, str]) -> None:
+    """Choices are not classes: only kinds that hold neither go with both."""
+    ragged = [one.n_choices is not None for one in (reference, model) if one.kind in ("logits", "probs")]
+    if len({*ragged}) > 1:
+        choices, classes = names if ragged[0] else names[::-1]
+        raise DataError(
+            f"{choices} was read as ragged rows of choices and {classes} as rows of classes: they do not answer the "
+            "same question. Read both with ragged=True, or both without it."
+        )
+
+
+def _check_choices(reference: Predictions, model: Predictions, names: tuple[str, str]) -> None:
+    if reference.n_choices is None or model.n_choices is None:
+        return
+    differs = reference.n_choices != model.n_choices
+    if differs.any():
+        row = int(np.argmax(differs))
+        raise DataError(
+            f"numbers of choices differ first at row {row}: {names[0]} has {reference.n_choices[row]}, {names[1]} has "
+            f"{model.n_choices[row]} ({int(differs.sum()):,} of {len(differs):,} rows differ). A paired comparison "
+            "needs the same questions in the same order; give both files ids if their order differs."
         )
 
 

@@ -245,6 +245,7 @@ def judge_evidence(
 def _settings_dict(about: About, settings: Settings) -> dict[str, object]:
     level = settings.confidence_level
     means = "group jackknife t" if about.grouped else "t for means, Wilson for fractions"
+    each = "classes" if about.choices is None else "the row's choices"
     return {
         "n_bins": settings.binning.n_bins,
         "binning": settings.binning.strategy,
@@ -252,8 +253,9 @@ def _settings_dict(about: About, settings: Settings) -> dict[str, object]:
         "confidence_level": level,
         "seed": settings.seed,
         "interval": None if level is None else f"{means}, bracket for ECE",
-        "brier_scale": "(p - y)^2, 0 to 1" if about.is_binary else "sum over classes, 0 to 2",
+        "brier_scale": "(p - y)^2, 0 to 1" if about.is_binary else f"sum over {each}, 0 to 2",
         "input": about.kind,
+        **({} if about.choices is None else {"choices": [*about.choices]}),
     }
 
 

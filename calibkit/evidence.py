@@ -33,6 +33,8 @@ class About:
         Whether rows have weights, or dependence between them.
     view : str
         Which binary question the calibration metrics answer.
+    choices : (int, int) or None
+        Of ragged rows, the smallest and the largest number of choices; (0, 0) of none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class About:
     weighted: bool
     grouped: bool
     view: View
+    choices: tuple[int, int] | None = None
 
     @property
     def many_pairs(self) -> bool:
@@ -87,17 +90,22 @@ class Evidence(Protocol):
 def what_was_seen(about: About, facts: Facts, *, effective: float) -> Iterator[str]:
     """What a reader should know, from counts and extremes of the rows."""
     yield from _what_may_be_a_mistake(about, facts)
+    yield from _of_choices(about, facts)
+    noun = "class" if about.choices is None else "choice"
     if facts.n == 0:
         yield "No rows: no metric is defined, each is nan."
     elif facts.n > 1 and facts.first_label is not None and facts.first_label == facts.last_label:
-        yield f"Every label is class {facts.first_label}: the other classes never occur."
+        if about.choices is None:
+            yield f"Every label is class {facts.first_label}: the other classes never occur."
+        else:
+            yield f"Every label is choice {facts.first_label}: does the place of an answer tell that it is right?"
     if 0 < facts.n < FEW_ROWS:
         yield f"Fewer than {FEW_ROWS} rows: intervals of skewed scores cover less than they say."
     if facts.n_ties:
-        chosen = "class 0" if about.is_binary else "the lowest class index"
-        yield f"{facts.n_ties:,} rows tie for the most probable class; {chosen} counts as predicted."
+        chosen = "class 0" if about.is_binary else f"the lowest {noun} index"
+        yield f"{facts.n_ties:,} rows tie for the most probable {noun}; {chosen} counts as predicted."
     if facts.n_zero:
-        yield f"{facts.n_zero:,} rows give their true class p = 0: NLL is inf."
+        yield f"{facts.n_zero:,} rows give their true {noun} p = 0: NLL is inf."
     if facts.max_sum_deviation:
         yield f"Row sums deviate from 1 by at most {facts.max_sum_deviation:.1e}; nothing was renormalised."
     if facts.n_snapped:
@@ -108,9 +116,18 @@ def what_was_seen(about: About, facts: Facts, *, effective: float) -> Iterator[s
         yield f"Weighted rows: intervals use n_eff = {effective:,.1f}."
 
 
+def _of_choices(about: About, facts: Facts) -> Iterator[str]:
+    """What is not the same for choices as for classes."""
+    if about.choices is None or facts.n == 0:
+        return
+    yield "Ragged rows: each is scored over its own choices, which are not classes."
+    if facts.n_single:
+        yield f"{facts.n_single:,} rows have one choice alone: certain and right, whatever the model."
+
+
 def _what_may_be_a_mistake(about: About, facts: Facts) -> Iterator[str]:
     """Input that is allowed and rarely meant: said first, and only from what no honest model shows."""
-    if facts.n and facts.like_probs:
+    if facts.n_single < facts.n and facts.like_probs:
         yield "These logits are rows in [0, 1] that sum to 1: if they are probabilities, read them as probs."
     k = about.n_classes
     if facts.first_label is None or k is None or k < 3 or facts.n < k:

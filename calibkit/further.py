@@ -17,6 +17,7 @@ from calibkit.one_pass import Scored, Settings, stream
 from calibkit.pairs import Pairs
 from calibkit.resampling import chance_of_pairs
 from calibkit.results import Estimate
+from calibkit.views import NOT_CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,9 @@ def further(scored: Scored, settings: Settings) -> Further:
     if settings.metrics != "all":
         return Further(absent=absent, notes=tuple(_notes([], values, absent, scored)))
     for metric in asked:
+        if metric.of_classes and scored.about.choices is not None:
+            absent[metric.name] = f"it is about classes, and {NOT_CLASSES}."
+            continue
         try:
             values[metric.name] = _estimate(metric, scored, settings)
         except CalibkitError as undefined:  # the rows were checked by the pass: these cannot give this metric

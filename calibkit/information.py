@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from calibkit._numerics import Floats, weighted_mean
 from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
-from calibkit.scores import RowScores, score_rows
+from calibkit.scores import RowScores, by_choices, score_rows
+from calibkit.views import NOT_CLASSES
 
 
 def predictive_entropy(labels: ArrayLike, probs: ArrayLike, *, weights: ArrayLike | None = None) -> float:
@@ -119,13 +120,23 @@ def entropy_of(predictions: Predictions, scores: RowScores | None) -> float:
         assert scores is not None
         assert scores.positive is not None
         return weighted_mean(_surprise(scores.positive) + _surprise(1 - scores.positive), predictions.weights)
+    if predictions.n_choices is None:
+        return weighted_mean(_entropies(predictions), predictions.weights)
+    rows = np.empty(len(predictions))
+    for places, part in by_choices(predictions):
+        rows[places] = _entropies(part)
+    return weighted_mean(rows, predictions.weights)
+
+
+def _entropies(predictions: Predictions) -> Floats:
+    """Entropy of each (n, k) forecast."""
     rows = np.empty(len(predictions))
 
     def visit(start: int, block: Floats) -> None:
         rows[start : start + len(block)] = _surprise(block.astype(np.float64)).sum(axis=1)
 
     score_rows(predictions, visit=visit)
-    return weighted_mean(rows, predictions.weights)
+    return rows
 
 
 def skill_of(predictions: Predictions, scores: RowScores, *, prior: Floats | None = None) -> float:
@@ -138,6 +149,8 @@ def skill_of(predictions: Predictions, scores: RowScores, *, prior: Floats | Non
     0.6781
     """
     _refuse_without_vectors(predictions)
+    if predictions.n_choices is not None:
+        raise ShapeError(f"class shares are about classes, and {NOT_CLASSES}.")
     assert predictions.labels is not None
     assert scores.log_score is not None
     if len(predictions) == 0:

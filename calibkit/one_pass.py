@@ -111,6 +111,7 @@ class Scored:
             weighted=predictions.weights is not None,
             grouped=predictions.groups is not None,
             view=self.view,
+            choices=_choices(predictions),
         )
 
     @property
@@ -212,6 +213,14 @@ class Scored:
         if scores.brier is not None:
             vectors["brier"] = scores.brier
         return vectors
+
+
+def _choices(predictions: Predictions) -> tuple[int, int] | None:
+    """Smallest and largest number of choices of ragged rows."""
+    counts = predictions.n_choices
+    if counts is None:
+        return None
+    return (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
 
 
 def score(predictions: Predictions, settings: Settings, *, temperature: float | Floats | None = None) -> Scored:

@@ -7,10 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibkit._checks import ARRAYS, Source, check_correct, check_int, check_row_index, check_unique
+from calibkit._checks import Source, check_correct, check_int, check_row_index, check_unique
 from calibkit._intake.forecasts import OptIns, class_count, read_confidence, read_logits, read_probs
 from calibkit._intake.frames import Columns, read_frame
-from calibkit._intake.rows import frozen, read_rows, same
+from calibkit._intake.ragged import with_choices
+from calibkit._intake.rows import arrays_at, frozen, read_rows, same
 
 Kind = Literal["logits", "probs", "top1", "correct"]
 Invalid = Literal["error", "drop"]
@@ -40,18 +41,16 @@ class Predictions:
     labels : ndarray of int64 of shape (n,) or None
         True classes 0..k-1; None for kind "correct".
     logits, probs : ndarray of shape (n, k) or (n,), or None
-        The forecast in the dtype it was given in; 1-D is that of class 1 of two. NumPy has no bfloat16: (n, k) numbers
-        of it are kept as they are, and what is read of them is float32.
-    predicted : ndarray of int64 of shape (n,) or None
-        Predicted class, kind "top1".
-    confidence : ndarray of float64 of shape (n,) or None
-        Probability of what was predicted, in [0, 1], kinds "top1" and "correct".
-    correct : ndarray of bool of shape (n,) or None
-        Whether the prediction was right, kinds "top1" and "correct".
+        The forecast in the dtype it was given in ((n, k) bfloat16 too, read as float32); 1-D: that of class 1 of two.
+    predicted, confidence, correct : ndarray of shape (n,) or None
+        The predicted class (int64, kind "top1"); the probability of what was predicted, in [0, 1], and whether it was
+        right (float64 and bool, kinds "top1" and "correct").
     n_classes : int or None
-        k; None if unknown.
+        k; None if unknown, and where choices are not classes.
     sum_tolerance : float or None
         Accepted |row sum - 1| of (n, k) probs: by default max(64, k) eps of float32 and float64, max(8, k) of float16.
+    n_choices : ndarray of int64 of shape (n,) or None
+        Of ragged rows, how many choices each has: its k. In the places beyond stands -inf (logits) or 0 (probs).
     ids, weights, groups : ndarray of shape (n,) or None
         Distinct names of the rows; float64 weights above 0; which rows are dependent.
     class_names : tuple of str or None
@@ -74,10 +73,12 @@ class Predictions:
     - ``invalid="drop"`` leaves out rows that are missing (masked, null) or not numbers (NaN; inf where it means
       nothing). Numbers that cannot be, such as a probability of 1.2, are an error all the same.
     - ``label_base=1``: labels count from 1. ``ignore_index=-100``: rows with this label are left out.
+    - ``ragged=True``: the forecast is a list for each row, of any length: questions with unlike numbers of choices. A
+      label is below the number of choices of its row. Choices are not classes: what needs classes is refused.
 
-    Shapes, labels and all 1-D values are checked at once, (n, k) values by the first pass that scores them, unless
-    rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Arrays, CPU tensors and
-    memory maps are kept as read-only views: do not change them. Equality leaves `notes` and `first_row` aside.
+    Shapes, labels, ragged and all 1-D values are checked at once, (n, k) values by the first pass that scores them,
+    unless rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Arrays, CPU
+    tensors and memory maps are kept as read-only views: do not change them. Equality leaves out notes and first row.
     """
 
     kind: Kind
@@ -89,6 +90,7 @@ class Predictions:
     correct: NDArray[np.bool_] | None = None
     n_classes: int | None = None
     sum_tolerance: float | None = None
+    n_choices: NDArray[np.int64] | None = None
     ids: Array | None = None
     weights: NDArray[np.float64] | None = None
     groups: Array | None = None
@@ -113,6 +115,7 @@ class Predictions:
         invalid: Invalid = "error",
         label_base: int = 0,
         ignore_index: int | None = None,
+        ragged: bool = False,
     ) -> "Predictions":
         """Predictions from logits: scores that softmax turns into probabilities.
 
@@ -122,7 +125,7 @@ class Predictions:
             True classes 0..k-1, or class names; one-hot rows (n, k) are read too, with a note.
         logits : array_like of shape (n, k) or (n,)
             Any real scores; -inf excludes a class. 1-D: finite log-odds of class 1, log(p / (1 - p)).
-        ids, weights, groups, class_names, name, provenance, invalid, label_base, ignore_index
+        ids, weights, groups, class_names, name, provenance, invalid, label_base, ignore_index, ragged
             See `Predictions`.
 
         Raises
@@ -135,11 +138,11 @@ class Predictions:
         >>> Predictions.from_logits([2, 0], [[0.1, -1.2, 2.3], [0.4, 1.9, -0.7]], name="net")
         Predictions(kind='logits', n=2, n_classes=3, dtype=float64, name='net')
         """
-        arrays = {"labels": labels, "logits": logits, "ids": ids, "weights": weights, "groups": groups}
+        forecast = with_choices(logits, "logits", meaning="logits", name=name) if ragged else {"logits": logits}
+        arrays = {"labels": labels, **forecast, "ids": ids, "weights": weights, "groups": groups}
         rows = read_rows(arrays, meaning="logits", invalid=invalid, name=name, ignore_index=ignore_index)
-        forecast = read_logits(rows)
         told = rows.fields(class_count(rows["logits"]), class_names, label_base, provenance)
-        return cls(kind="logits", **forecast.fields(), **told)
+        return cls(kind="logits", **read_logits(rows).fields(), **told)
 
     @classmethod
     def from_probs(
@@ -160,6 +163,7 @@ class Predictions:
         renormalize: bool = False,
         log_probs: bool = False,
         sum_tolerance: float | None = None,
+        ragged: bool = False,
     ) -> "Predictions":
         """Predictions from probabilities: rows that sum to 1, or P(y = 1).
 
@@ -170,7 +174,7 @@ class Predictions:
         probs : array_like of shape (n, k) or (n,)
             Probabilities in [0, 1]; 1-D: P(y = 1) of two classes. Values outside by at most 4 eps of their
             dtype count as 0 or 1, with a note where they are 1-D.
-        ids, weights, groups, class_names, name, provenance, invalid, label_base, ignore_index
+        ids, weights, groups, class_names, name, provenance, invalid, label_base, ignore_index, ragged
             See `Predictions`.
         clip : float, optional
             Raise probabilities to at least this, and divide each row so changed by its sum; 1-D: move them into
@@ -195,7 +199,8 @@ class Predictions:
         """
         opt_ins = OptIns(clip=clip, renormalize=renormalize, log_probs=log_probs, sum_tolerance=sum_tolerance)
         meaning = "log_probs" if log_probs else "probs"
-        arrays = {"labels": labels, "probs": probs, "ids": ids, "weights": weights, "groups": groups}
+        given = with_choices(probs, "probs", meaning=meaning, name=name) if ragged else {"probs": probs}
+        arrays = {"labels": labels, **given, "ids": ids, "weights": weights, "groups": groups}
         rows = read_rows(arrays, meaning=meaning, invalid=invalid, name=name, ignore_index=ignore_index)
         forecast = read_probs(rows, opt_ins)
         told = rows.fields(class_count(rows["probs"]), class_names, label_base, provenance, forecast.notes)
@@ -289,8 +294,7 @@ class Predictions:
         >>> Predictions.from_correct([True, False], [0.83, 0.57], ids=["q1", "q2"])
         Predictions(kind='correct', n=2, n_classes=None, dtype=float64, name=None)
         """
-        passengers = {"ids": ids, "weights": weights, "groups": groups}
-        arrays = {"correct": correct, "confidence": confidence, **passengers}
+        arrays = {"correct": correct, "confidence": confidence, "ids": ids, "weights": weights, "groups": groups}
         rows = read_rows(arrays, meaning="confidence", invalid=invalid, name=name)
         right = frozen(check_correct(rows.columns["correct"], rows.source))
         forecast = read_confidence(rows)
@@ -342,10 +346,9 @@ class Predictions:
         >>> Predictions.from_frame(table, labels="y", probs="p").class_names
         ('cat', 'dog')
         """
-        forecast = {"labels": labels, "logits": logits, "probs": probs, "predicted": predicted}
-        answers = {"confidence": confidence, "correct": correct}
-        passengers = {"ids": ids, "weights": weights, "groups": groups}
-        table = read_frame(frame, {**forecast, **answers, **passengers}, class_names=class_names)
+        rows = {"labels": labels, "correct": correct, "ids": ids, "weights": weights, "groups": groups}
+        named = {**rows, "logits": logits, "probs": probs, "predicted": predicted, "confidence": confidence}
+        table = read_frame(frame, named, class_names=class_names, ragged=bool(options.get("ragged")))
         made: Predictions = getattr(cls, table.constructor)(**table.arrays, **table.options, **options)
         return made
 
@@ -374,9 +377,7 @@ class Predictions:
         >>> Predictions.from_probs([0, 1, 1], [0.2, 0.7, 0.4], groups=[5, 5, 8]).take([2, 0]).groups
         array([8, 5])
         """
-        rows = check_row_index(index, len(self))
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        cut: dict[str, Any] = {key: frozen(value[rows]) for key, value in values.items() if isinstance(value, ARRAYS)}
+        cut = arrays_at(self, check_row_index(index, len(self)))
         if self.ids is not None:
             check_unique(cut["ids"], "ids", Source(name=self.name))
         return replace(self, first_row=0, **cut)

@@ -84,10 +84,25 @@ def hold_the_same_rows(one: Predictions, other: Predictions) -> bool:
     if one.kind != other.kind or one.values.ndim != other.values.ndim:
         return False
     for rows, others in ((one, other), (other, one)):
-        sketch = sketch_rows(_outcomes(rows), rows.values)
-        if is_too_much(share_seen(sketch, _outcomes(others), others.values), sketch):
+        sketch = sketch_rows(_outcomes(rows), known_by(rows))
+        if is_too_much(share_seen(sketch, _outcomes(others), known_by(others)), sketch):
             return True
     return False
+
+
+def known_by(predictions: Predictions) -> NDArray[Any]:
+    """The values by which rows are known: of ragged rows the first and the last choice, not what fills them up.
+
+    Examples
+    --------
+    >>> known_by(Predictions.from_probs([0, 1], [[0.7, 0.3], [0.2, 0.5, 0.3]], ragged=True))
+    array([[0.7, 0.3],
+           [0.2, 0.3]])
+    """
+    values, n_choices = predictions.values, predictions.n_choices
+    if n_choices is None:
+        return values
+    return np.stack([values[:, 0], values[np.arange(len(values)), n_choices - 1]], axis=1)
 
 
 def _outcomes(predictions: Predictions) -> NDArray[Any]:

@@ -85,6 +85,11 @@ def _check_calibration_rows(rows: Predictions, model: Predictions, name: str) ->
             f"{name}: the calibration rows have {rows.n_classes} classes and the evaluated rows have "
             f"{model.n_classes}. Give calibration rows of the same model."
         )
+    if model.kind in ("logits", "probs") and (rows.n_choices is None) != (model.n_choices is None):
+        raise DataError(
+            f"{name}: of the calibration rows and the evaluated rows only one was read as ragged rows of choices. Read "
+            "both with ragged=True, or both without it."
+        )
     if hold_the_same_rows(rows, model):
         raise DataError(
             f"{name}: the calibration rows are the evaluated rows, or most of them. Give other rows, or leave "

@@ -19,6 +19,7 @@ from calibkit.scores import RowScores, Visit, score_rows
 
 View = Literal["top-label", "positive", "classwise", "flattened"]
 VIEWS = ("top-label", "positive", "classwise", "flattened")
+NOT_CLASSES = "the choices of ragged rows are none: choice 2 of one row has nothing to do with choice 2 of another"
 
 # Rows of a 1-D forecast that are binned by class at a time.
 _STEP = 1 << 14
@@ -77,6 +78,8 @@ def resolve_view(predictions: Predictions, view: View | None = None) -> View:
             f'{where}view="{view}" needs the probability of every class, and these predictions hold that of one; '
             'use view="top-label".'
         )
+    if view != "top-label" and predictions.n_choices is not None:
+        raise ShapeError(f'{where}view="{view}" is about classes, and {NOT_CLASSES}; use view="top-label".')
     if view == "positive" and predictions.n_classes != 2:
         raise ShapeError(
             f'{where}view="positive" is about one event, and there are {predictions.n_classes} classes; '
@@ -148,7 +151,8 @@ def score_and_bin(
 
 def _at_once(predictions: Predictions, binning: Binning) -> bool:
     """Whether each class can be binned while the rows are scored, without much memory."""
-    whole = predictions.kind in ("logits", "probs") and binning.strategy == "uniform"
+    of_classes = predictions.kind in ("logits", "probs") and predictions.n_choices is None
+    whole = of_classes and binning.strategy == "uniform"
     return whole and fits_cells(binning.n_bins, predictions.n_classes or 2)
 
 

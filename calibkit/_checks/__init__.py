@@ -23,7 +23,13 @@ from calibkit._checks.columns import (
     check_weights,
     refuse_zero_weights,
 )
-from calibkit._checks.labels import check_class_names, ignored_rows, label_codes
+from calibkit._checks.labels import (
+    check_class_names,
+    ignored_rows,
+    label_codes,
+    refuse_empty_rows,
+    refuse_no_choices,
+)
 from calibkit._checks.matrices import check_matrix, row_blocks, unusable_rows
 from calibkit._checks.options import (
     check_cells,
@@ -100,7 +106,9 @@ __all__ = [
     "nearest",
     "quoted",
     "read_column",
+    "refuse_empty_rows",
     "refuse_missing",
+    "refuse_no_choices",
     "refuse_zero_sum",
     "refuse_zero_weights",
     "row_blocks",

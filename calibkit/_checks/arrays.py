@@ -121,7 +121,7 @@ def _as_array(values: object, label: str) -> AnyArray:
             " Pass tensor.detach().cpu(), or evaluate it where it is: calibkit.integrations.torch.evaluate(labels=..., "
             "logits=...)."
         )
-        hint = hint if hasattr(values, "detach") else " Rows need equal lengths."
+        hint = hint if hasattr(values, "detach") else " Rows need equal lengths (Predictions: unless ragged=True)."
         raise InputFormatError(f"{label} cannot be read as an array: {error}{hint}") from error
 
 

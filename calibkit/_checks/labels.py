@@ -1,11 +1,11 @@
 """Labels of every dress (integers, names, one-hot rows) to class numbers 0..k-1, or a `LabelError`. Floor 0."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._checks.arrays import AnyArray, Column, Source, check_whole, refuse_dtype, show
+from calibkit._checks.arrays import AnyArray, Column, Source, check_whole, refuse_dtype, show, some_of
 from calibkit._checks.options import nearest, quoted
 from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
 
@@ -67,6 +67,30 @@ def label_codes(
     if values.dtype.kind in "OSTU":
         return _from_names(column, class_names, source), None
     return _from_numbers(column, n_classes, label_base, source, doubt), None
+
+
+def refuse_no_choices(labels: IntArray, n_choices: IntArray, source: Source, *, label_base: int) -> NoReturn:
+    """Raise for the first label that is not among the choices of its row."""
+    bad = labels >= n_choices
+    row = int(np.argmax(bad))
+    value, k = int(labels[row]) + label_base, int(n_choices[row])
+    from_one = not label_base and bool((labels > 0).all()) and bool((labels <= n_choices).all())
+    hint = " Labels that count from 1? Pass label_base=1." if from_one else ""
+    raise LabelError(
+        f"{source.at('labels', row)}: value is {value} ({some_of(int(bad.sum()), len(bad))}); expected "
+        f"{_range(label_base, k, 'choice' if k == 1 else 'choices')} of this row.{hint}"
+    )
+
+
+def refuse_empty_rows(n_choices: IntArray, array_name: str, source: Source) -> None:
+    """Raise for the first row without choices."""
+    empty = n_choices == 0
+    if empty.any():
+        rows = some_of(int(empty.sum()), len(empty))
+        raise DataError(
+            f"{source.at(array_name, int(np.argmax(empty)))}: the list is empty ({rows}); a question has at least one "
+            'choice. Drop them with invalid="drop" or fix the model output.'
+        )
 
 
 def _from_one_hot(column: Column, n_classes: int | None, source: Source) -> IntArray:
@@ -157,11 +181,11 @@ def _from_bools(values: AnyArray, n_classes: int | None, label: str) -> IntArray
     return values.astype(np.int64)
 
 
-def _range(label_base: int, n_classes: int | None) -> str:
+def _range(label_base: int, n_classes: int | None, noun: str = "classes") -> str:
     """Print the labels that are allowed."""
     if n_classes is None:
         return f"{label_base} or more"
-    return f"{label_base} to {label_base + n_classes - 1} for {n_classes} classes"
+    return f"{label_base} to {label_base + n_classes - 1} for {n_classes} {noun}"
 
 
 def _hint(values: AnyArray, value: Any, n_classes: int | None, label_base: int, doubt: str) -> str:

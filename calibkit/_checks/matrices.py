@@ -59,16 +59,23 @@ def unusable_rows(kind: str, values: AnyArray) -> BoolArray:
 
 
 def check_matrix(
-    kind: str, values: AnyArray, *, array_name: str, source: Source, tolerance: float, slack: float
+    kind: str,
+    values: AnyArray,
+    *,
+    array_name: str,
+    source: Source,
+    tolerance: float | NDArray[np.float64],
+    slack: float,
 ) -> None:
     """Raise for the gravest fault of an (n, k) array of logits, probs or log_probs.
 
-    ``tolerance`` bounds the deviation of a row sum from 1, ``slack`` that of a probability from [0, 1]; infinite
-    ones leave that check to the caller.
+    ``tolerance`` bounds the deviation of a row sum from 1, or that of each row, ``slack`` that of a probability from
+    [0, 1]; infinite ones leave that check to the caller.
     """
     found: dict[Problem, _Fault] = {}
+    allowed = np.broadcast_to(tolerance, len(values))
     for start, block in row_blocks(values):
-        for fault in _faults(kind, block, start, tolerance, slack):
+        for fault in _faults(kind, block, start, allowed[start : start + len(block)], slack):
             earlier = found.get(fault.problem)
             found[fault.problem] = earlier.joined(fault) if earlier else fault
     if found:
@@ -87,7 +94,9 @@ def check_matrix(
         )
 
 
-def _faults(kind: str, block: NDArray[np.float64], start: int, tolerance: float, slack: float) -> Iterator[_Fault]:
+def _faults(
+    kind: str, block: NDArray[np.float64], start: int, tolerance: NDArray[np.float64], slack: float
+) -> Iterator[_Fault]:
     """Every kind of fault in one block."""
     yield from _entry_faults("inf", _not_numbers(kind, block), block, start)
     yield from _row_faults("all -inf", _classless(kind, block), block[:, 0], start)
@@ -98,7 +107,8 @@ def _faults(kind: str, block: NDArray[np.float64], start: int, tolerance: float,
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: the infinities are a fault of their own
             sums = (np.exp(block) if kind == "log_probs" else block).sum(axis=1)  # (rows,)
         off = abs(sums - 1)
-        yield from _row_faults("row sum", off > tolerance, sums, start, first=int(np.argmax(off)))
+        worst = int(np.argmax(np.where(off > tolerance, off, 0.0)))
+        yield from _row_faults("row sum", off > tolerance, sums, start, first=worst)
 
 
 def _entry_faults(problem: Problem, mask: BoolArray, block: NDArray[np.float64], start: int) -> Iterator[_Fault]:

@@ -18,8 +18,9 @@ from calibkit._checks import (
     refuse_zero_sum,
     row_blocks,
 )
+from calibkit._intake.ragged import beyond, sum_tolerances
 from calibkit._intake.rows import Intake, frozen
-from calibkit._numerics import sum_slack
+from calibkit._numerics import Floats, Integers, sum_slack
 from calibkit.errors import OptionError
 
 Array = NDArray[Any]
@@ -68,11 +69,11 @@ def class_count(values: Array) -> int:
 
 
 def read_logits(rows: Intake) -> Forecast:
-    """Logits; (n, k) ones are read only while the numbers of the rows left out are known."""
+    """Logits; (n, k) ones are read only if ragged, or while the numbers of the rows left out are known."""
     values = rows["logits"]
     if values.ndim == 1:
         check_log_odds(values, "logits", rows.source)
-    elif rows.source.rows is not None:
+    elif rows.source.rows is not None or rows.n_choices is not None:
         check_matrix("logits", values, array_name="logits", source=rows.source, tolerance=np.inf, slack=np.inf)
     return Forecast(logits=frozen(values))
 
@@ -86,16 +87,25 @@ def read_confidence(rows: Intake) -> Forecast:
 
 def read_probs(rows: Intake, opt_ins: OptIns) -> Forecast:
     """Probabilities as they are to be stored, with the opt-ins applied and counted."""
-    values, epsilon = rows[_NAME], rows.columns[_NAME].epsilon
-    if opt_ins.sum_tolerance is None:
+    values, widened = rows[_NAME], rows.columns[_NAME].epsilon
+    # Of ragged rows each has the tolerance of its own number of choices; None says so.
+    if opt_ins.sum_tolerance is None and (rows.n_choices is None or widened is not None):
         # Of the type that was given: bfloat16 rows are further off than the float32 ones that hold them.
-        epsilon = float(np.finfo(values.dtype).eps) if epsilon is None else epsilon
+        epsilon = float(np.finfo(values.dtype).eps) if widened is None else widened
         opt_ins = replace(opt_ins, sum_tolerance=sum_slack(class_count(values), epsilon))
     if opt_ins.log_probs:
-        return _from_logarithms(values, opt_ins, rows.source)
+        return _from_logarithms(values, opt_ins, rows)
     if values.ndim == 1:
         return _vector(values, opt_ins, rows.source)
-    return _matrix(values, opt_ins, rows.source)
+    return _matrix(values, opt_ins, rows)
+
+
+def _allowed(values: Array, opt_ins: OptIns, rows: Intake) -> float | Floats:
+    """Accepted deviation of the row sums, or of each."""
+    if opt_ins.sum_tolerance is not None:
+        return opt_ins.sum_tolerance
+    assert rows.n_choices is not None  # read_probs sets that of other rows
+    return sum_tolerances(rows.n_choices, float(np.finfo(values.dtype).eps))
 
 
 def _vector(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
@@ -118,66 +128,82 @@ def snap_note(array_name: str, count: int, n_rows: int) -> str:
     return f"{array_name}: {count:,} of {n_rows:,} values within {SNAP} eps outside [0, 1] count as 0 or 1"
 
 
-def _matrix(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
-    """(n, k) probabilities: read only for an opt-in, or while the numbers of the rows left out are known."""
-    tolerance = opt_ins.sum_tolerance
-    assert tolerance is not None  # set by read_probs
+def _matrix(values: Array, opt_ins: OptIns, rows: Intake) -> Forecast:
+    """(n, k) probabilities: read only if ragged, for an opt-in, or while the numbers of the rows left out are known."""
+    source, n_choices, tolerance = rows.source, rows.n_choices, _allowed(values, opt_ins, rows)
     notes = []
-    if opt_ins.renormalize or opt_ins.clip is not None or source.rows is not None:
+    if opt_ins.renormalize or opt_ins.clip is not None or source.rows is not None or n_choices is not None:
         slack = SNAP * float(np.finfo(values.dtype).eps)
         allowed = np.inf if opt_ins.renormalize else tolerance
         check_matrix("probs", values, array_name=_NAME, source=source, tolerance=allowed, slack=slack)
     if opt_ins.renormalize:
-        values, note = _renormalized(values, tolerance, source)
+        values, note = _renormalized(values, tolerance, n_choices, source)
         notes.append(note)
     if opt_ins.clip is not None:
-        smallest = float(np.finfo(values.dtype).smallest_subnormal)
-        values, note = _clipped(values, check_clip(opt_ins.clip, n_classes=values.shape[1], smallest=smallest))
+        smallest, most = float(np.finfo(values.dtype).smallest_subnormal), values.shape[1]
+        values, note = _clipped(values, check_clip(opt_ins.clip, n_classes=most, smallest=smallest), n_choices)
         notes.append(note)
-    return Forecast(probs=frozen(values), sum_tolerance=tolerance, notes=tuple(notes))
+    return Forecast(probs=frozen(values), sum_tolerance=opt_ins.sum_tolerance, notes=tuple(notes))
 
 
-def _renormalized(values: Array, tolerance: float, source: Source) -> tuple[Array, str]:
+def _renormalized(
+    values: Array, tolerance: float | Floats, n_choices: Integers | None, source: Source
+) -> tuple[Array, str]:
     """Every row divided by its sum."""
     out, off, worst = np.empty(values.shape, dtype=values.dtype), 0, 0.0
+    allowed = np.broadcast_to(tolerance, len(values))
     for start, block in row_blocks(values):
+        here = slice(start, start + len(block))
         block = block.clip(min=0.0)
-        sums = block.sum(axis=1)  # (rows,)
+        sums = _row_sums(block, None if n_choices is None else n_choices[here])
         if not sums.all():
             refuse_zero_sum(_NAME, start + int(np.argmin(sums)), source)
-        out[start : start + len(block)] = block / sums[:, None]
+        out[here] = block / sums[:, None]
         deviation = abs(sums - 1)
-        off += int((deviation > tolerance).sum())
+        off += int((deviation > allowed[here]).sum())
         worst = max(worst, float(deviation.max()))
-    return (
-        out,
-        f"renormalize: {off:,} of {len(values):,} rows were off by more than {tolerance:.2g} (at most {worst:.2g})",
-    )
+    by = float(np.max(tolerance, initial=0.0))
+    return out, f"renormalize: {off:,} of {len(values):,} rows were off by more than {by:.2g} (at most {worst:.2g})"
 
 
-def _clipped(values: Array, eps: float) -> tuple[Array, str]:
+def _clipped(values: Array, eps: float, n_choices: Integers | None) -> tuple[Array, str]:
     """Values raised to eps where below it, and each such row divided by its new sum."""
     out, raised, touched = np.array(values), 0, 0
     for start, block in row_blocks(values):
-        low = block < eps
+        low, counts = block < eps, None
+        if n_choices is not None:
+            counts = n_choices[start : start + len(block)]
+            low &= ~beyond(counts, values.shape[1])
         rows = low.any(axis=1)
         raised += int(low.sum())
         touched += int(rows.sum())
-        lifted = np.maximum(block[rows], eps)
-        out[start : start + len(block)][rows] = lifted / lifted.sum(axis=1, keepdims=True)
+        lifted = np.where(low, eps, block)[rows]
+        sums = _row_sums(lifted, None if counts is None else counts[rows])
+        out[start : start + len(block)][rows] = lifted / sums[:, None]
     return out, f"clip={eps:g}: {raised:,} values in {touched:,} of {len(values):,} rows raised to {eps:g}"
 
 
-def _from_logarithms(values: Array, opt_ins: OptIns, source: Source) -> Forecast:
+def _row_sums(block: Floats, n_choices: Integers | None) -> Floats:
+    """Sum of each row, (rows,); of ragged rows over their own choices, in the order that a row of so many has."""
+    if n_choices is None:
+        return np.asarray(block.sum(axis=1))
+    sums = np.empty(len(block))
+    for count in np.unique(n_choices):
+        rows = np.flatnonzero(n_choices == count)
+        sums[rows] = block[rows, :count].sum(axis=1)
+    return sums
+
+
+def _from_logarithms(values: Array, opt_ins: OptIns, rows: Intake) -> Forecast:
     """Log-probabilities, which are logits whose softmax sums to 1 already; 1-D: log-odds."""
+    source = rows.source
     if values.ndim == 1:
         check_certain_log_probs(values, _NAME, source)
         return Forecast(
             logits=frozen(_log_odds(values.astype(np.float64))),
             notes=(f"log_probs: {len(values):,} rows kept as log-odds",),
         )
-    tolerance = opt_ins.sum_tolerance
-    assert tolerance is not None  # set by read_probs
+    tolerance = _allowed(values, opt_ins, rows)
     check_matrix("log_probs", values, array_name=_NAME, source=source, tolerance=tolerance, slack=0.0)
     return Forecast(logits=frozen(values), notes=(f"log_probs: {len(values):,} rows kept as logits",))
 

@@ -32,8 +32,10 @@ class FrameArrays:
     options: Mapping[str, object]
 
 
-def read_frame(frame: object, named: Mapping[str, Columns | None], *, class_names: Sequence[str] | None) -> FrameArrays:
-    """Read every named column; of logits and probs also lists of names and prefixes."""
+def read_frame(
+    frame: object, named: Mapping[str, Columns | None], *, class_names: Sequence[str] | None, ragged: bool = False
+) -> FrameArrays:
+    """Read every named column; of logits and probs also lists of names and prefixes, and lists of unlike lengths."""
     wanted = {role: name for role, name in named.items() if name is not None}
     constructor = _constructor(wanted)
     known = _column_names(frame)
@@ -43,7 +45,7 @@ def read_frame(frame: object, named: Mapping[str, Columns | None], *, class_name
             columns, class_names = _class_columns(known, role, name, class_names)
             arrays[role] = _stack([_read(frame, column, known, role) for column in columns])
         else:
-            arrays[role] = _read(frame, name, known, role)
+            arrays[role] = _read(frame, name, known, role, ragged=ragged and role in _FORECASTS)
     options = {} if class_names is None else {"class_names": tuple(class_names)}
     return FrameArrays(constructor=constructor, arrays=arrays, options=options)
 
@@ -98,8 +100,8 @@ def _class_columns(
     )
 
 
-def _read(frame: Any, name: Any, known: list[Any], role: str) -> Array:
-    """One column, with its nulls masked; a list column is an (n, k) array."""
+def _read(frame: Any, name: Any, known: list[Any], role: str, *, ragged: bool = False) -> Array:
+    """One column, with its nulls masked; a list column is an (n, k) array, or if ragged an array of its rows."""
     if name not in known:
         meant = nearest(str(name), [str(word) for word in known])
         raise InputFormatError(f"{role}={name!r}: no such column. The table has {listed(known)}.{meant}")
@@ -108,8 +110,8 @@ def _read(frame: Any, name: Any, known: list[Any], role: str) -> Array:
     column = frame.column(name) if hasattr(frame, "column") else frame[name]
     null = _nulls(column)
     if null is None:
-        return _values(column, name, role)
-    valid = _values(_without_nulls(column), name, role)
+        return _values(column, name, role, ragged=ragged)
+    valid = _values(_without_nulls(column), name, role, ragged=ragged)
     full = np.zeros((len(null), *valid.shape[1:]), dtype=valid.dtype)
     full[~null] = valid
     return np.ma.MaskedArray(full, mask=np.broadcast_to(null.reshape(-1, *[1] * (full.ndim - 1)), full.shape))
@@ -130,10 +132,10 @@ def _without_nulls(column: Any) -> Any:
     return next(getattr(column, method) for method in methods if hasattr(column, method))()
 
 
-def _values(column: Any, name: Any, role: str) -> Array:
+def _values(column: Any, name: Any, role: str, *, ragged: bool) -> Array:
     """Values of a column without nulls."""
     values = np.asarray(column.to_numpy())
-    if values.dtype != object or not len(values):
+    if values.dtype != object or not len(values) or (ragged and np.ndim(values[0]) == 1):
         return values
     if np.ndim(values[0]) == 1:
         return _stack_rows(values, name, role)
@@ -148,7 +150,7 @@ def _stack_rows(rows: Array, name: Any, role: str) -> Array:
         if row.shape != arrays[0].shape:
             raise InputFormatError(
                 f"{role}={name!r}: row {number} has {row.size} entries but row 0 has {arrays[0].size}; every row "
-                "needs one per class."
+                "needs one per class. Questions with unlike numbers of choices: ragged=True."
             )
     stacked = np.stack(arrays)
     return stacked.astype(np.float64) if stacked.dtype == object else stacked

@@ -1,7 +1,7 @@
 """The rows of one constructor call: which of them count, under what numbers, and what was left out. Floor 1."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -28,10 +28,13 @@ from calibkit._checks import (
     ignored_rows,
     label_codes,
     read_column,
+    refuse_empty_rows,
     refuse_missing,
     unusable_rows,
 )
+from calibkit._intake.ragged import N_CHOICES, check_choices
 from calibkit._numerics import equal_rows
+from calibkit.errors import OptionError
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
@@ -53,6 +56,11 @@ class Intake:
     def __getitem__(self, array_name: str) -> Array:
         return self.columns[array_name].values
 
+    @property
+    def n_choices(self) -> Array | None:
+        """How many choices each row has, where these are no classes."""
+        return self.columns[N_CHOICES].values.astype(np.int64) if N_CHOICES in self.columns else None
+
     def fields(
         self,
         n_classes: int | None,
@@ -62,6 +70,10 @@ class Intake:
         notes: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         """Fields of a Predictions that do not depend on what was forecast, checked and read-only."""
+        if self.n_choices is not None:
+            n_classes = None
+            if class_names is not None:
+                raise OptionError("class_names: the choices of ragged rows are not classes; labels are their numbers.")
         names = check_class_names(class_names, n_classes, self.source)
         n_classes = len(names) if n_classes is None and names is not None else n_classes
         codes = {}
@@ -72,6 +84,7 @@ class Intake:
             **codes,
             **{key: self._keys(key) for key in ("ids", "groups")},
             "weights": frozen(self["weights"]) if "weights" in self.columns else None,
+            "n_choices": None if self.n_choices is None else frozen(self.n_choices),
             "n_classes": n_classes,
             "class_names": names,
             "name": self.source.name,
@@ -92,6 +105,8 @@ class Intake:
             source=self.source,
             doubt=self._doubt(),
         )
+        if self.n_choices is not None:
+            check_choices(codes, self.n_choices, self.source, label_base=label_base)
         return frozen(codes), note
 
     def _doubt(self) -> str:
@@ -117,6 +132,12 @@ def frozen(array: Stored) -> Array:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def arrays_at(record: Any, rows: Any) -> dict[str, Any]:
+    """Some rows of every array that a dataclass holds, by field."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: frozen(value[rows]) for name, value in values.items() if isinstance(value, ARRAYS)}
 
 
 def same(one: object, other: object) -> bool:
@@ -205,6 +226,8 @@ def _invalid_rows(columns: Mapping[str, Column], meaning: str) -> BoolArray:
             out |= missing
         if key in _FLOATS:
             out |= unusable_rows(meaning, column.values)
+        elif key == N_CHOICES:
+            out |= column.values == 0
         elif column.values.dtype.kind == "f" and key != "weights":
             out |= np.isnan(column.values).reshape(len(out), -1).any(axis=1)
     return out
@@ -219,4 +242,6 @@ def _cut(given: Intake, keep: BoolArray) -> Intake:
         columns = {key: column.take(rows) for key, column in columns.items()}
     for column in columns.values():
         refuse_missing(column, source)
+    if N_CHOICES in columns:
+        refuse_empty_rows(columns[N_CHOICES].values, next(key for key in _FORECASTS if key in columns), source)
     return Intake(columns=columns, source=source, notes=given.notes)

@@ -68,6 +68,7 @@ BINNED = (
     ),
     Metric(
         name="classwise_ece",
+        of_classes=True,
         title="classwise ECE",
         function=classwise_calibration_error,
         kind="binned",
@@ -83,6 +84,7 @@ BINNED = (
     ),
     Metric(
         name="class_conditional_ece",
+        of_classes=True,
         title="ECE given the prediction",
         function=class_conditional_calibration_error,
         kind="binned",

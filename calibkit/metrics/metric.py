@@ -87,6 +87,8 @@ class Metric:
     error_kernel : callable or None
         ``error_kernel(pairs) -> (float, float)``: the metric and its standard error, whose normal interval was shown to
         cover for independent rows.
+    of_classes : bool
+        Whether it needs classes, the same ones in every row: choices of ragged rows have none.
     compared : bool
         Whether every comparison holds it, though an evaluation does only on request.
     """
@@ -115,6 +117,7 @@ class Metric:
     undefined: str | None = None
     row_kernel: Callable[[Pairs], Floats] | None = None
     error_kernel: Callable[[Pairs], tuple[float, float]] | None = None
+    of_classes: bool = False
     compared: bool = False
 
     @property

@@ -138,6 +138,7 @@ INFORMATION = (
     ),
     Metric(
         name="log_skill",
+        of_classes=True,
         title="log score skill",
         function=log_skill_score,
         kind="information",

@@ -76,7 +76,16 @@ def _size(result: Result) -> str:
     """Rows, classes and view."""
     rows = "1 row" if result["n"] == 1 else f"{result['n']:,} rows"
     classes = "" if result["n_classes"] is None else f"{result['n_classes']:,} classes, "
-    return f"{rows}, {classes}{result['view']} view"
+    return f"{rows}, {_choices(result['settings'])}{classes}{result['view']} view"
+
+
+def _choices(settings: Mapping[str, Any]) -> str:
+    """How many choices ragged rows have."""
+    fewest, most = settings.get("choices") or (0, 0)
+    if most == 0:
+        return ""
+    noun = "choice" if most == 1 else "choices"
+    return f"{most:,} {noun}, " if fewest == most else f"{fewest:,} to {most:,} {noun}, "
 
 
 def _sizes(result: Result) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibkit import _checks
+from calibkit._intake.ragged import sum_tolerances
 from calibkit._numerics import Floats, Integers
 from calibkit.predictions import Predictions
 from calibkit.scores.blocks import CHUNK_ROWS, Layout, Matrix, each_chunk, slices
@@ -68,9 +69,16 @@ def refuse_bad_values(predictions: Predictions) -> None:
         values,
         array_name=predictions.kind,
         source=_checks.Source(name=predictions.name, first_row=predictions.first_row),
-        tolerance=predictions.sum_tolerance or 0.0,
+        tolerance=_tolerance(predictions),
         slack=_checks.SNAP * float(np.finfo(values.dtype).eps),
     )
+
+
+def _tolerance(predictions: Predictions) -> float | Floats:
+    """Accepted deviation of the row sums, or of each."""
+    if predictions.sum_tolerance is None and predictions.n_choices is not None:
+        return sum_tolerances(predictions.n_choices, float(np.finfo(predictions.values.dtype).eps))
+    return predictions.sum_tolerance or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,12 @@
 from calibkit._checks import Source, check_subnormals
 from calibkit._checks.scaling import check_temperature, refuse_scaling
 from calibkit._numerics import Floats
+from calibkit.errors import ShapeError
 from calibkit.predictions import Predictions
 from calibkit.scores.binary import score_binary
 from calibkit.scores.blocks import thread_count
 from calibkit.scores.matrix import Visit, score_matrix
+from calibkit.scores.ragged import score_ragged
 from calibkit.scores.row_scores import RowScores
 from calibkit.scores.row_sums import Temperature
 
@@ -33,7 +35,8 @@ def score_rows(
         Default: CALIBKIT_THREADS, else the available cores. The result does not depend on it.
     visit : callable, optional
         ``visit(start, block)`` is given the probabilities (r, k) of the rows from `start` on. The block is valid
-        during the call only, which may come from several threads, in any order. 1-D predictions do not call it.
+        during the call only, which may come from several threads, in any order. 1-D predictions do not call it,
+        ragged ones refuse it.
 
     Returns
     -------
@@ -62,6 +65,8 @@ def score_rows(
     Probabilities are taken as stored: log score -log p_y, no normalisation. Within 4 eps of the stored dtype
     outside [0, 1], a value counts as 0 or 1 and is counted; inside [0, 1] every value is itself, however small.
     A logit may be -inf (p = 0); the log score is inf where that is the label.
+
+    Ragged rows are scored each over its own choices: a lone choice has confidence 1, log score 0 and Brier score 0.
 
     Ties: the lowest class index is the prediction; for 1-D predictions p = 0.5 predicts class 0.
 
@@ -92,6 +97,10 @@ def score_rows(
         check_subnormals(predictions.values, "probs", Source(name=predictions.name, first_row=predictions.first_row))
     if predictions.is_binary:
         return score_binary(predictions, divisor)
+    if predictions.n_choices is not None:
+        if visit is not None:
+            raise ShapeError("ragged rows have no block of probabilities to visit: go by their number of choices.")
+        return score_ragged(predictions, divisor, n_threads)
     return score_matrix(predictions, divisor, n_threads, visit)
 
 

@@ -24,6 +24,8 @@ MAGIC = b"CKSTATE\n"
 FORMAT = "calibkit.state/1"
 _DIGEST = 32
 _LENGTH = 8
+_OF_RAGGED = ("n_single", "fewest_choices", "most_choices")
+_MAY_BE_ABSENT = ("first_label", "last_label", "max_sum_deviation", "fewest_choices", "most_choices")
 
 
 def state_bytes(settings: StateSettings, tally: Tally | None, notes: tuple[str, ...], sources: Any) -> Iterator[bytes]:
@@ -33,7 +35,7 @@ def state_bytes(settings: StateSettings, tally: Tally | None, notes: tuple[str, 
         "format": FORMAT,
         "grid": GRID,
         "settings": settings.to_dict(),
-        "facts": None if tally is None else asdict(tally.facts),
+        "facts": None if tally is None else _plain_facts(tally.facts),
         "notes": list(notes),
         "sources": [asdict(source) for source in sources],
         "arrays": [[name, list(array.shape)] for name, array in arrays.items()],
@@ -173,10 +175,15 @@ def _inside(cells: Integers, count: int) -> Integers:
     return cells
 
 
+def _plain_facts(facts: Facts) -> dict[str, Any]:
+    """Plain JSON; what is told of ragged rows alone is left out of others, as before there were such."""
+    return {name: value for name, value in asdict(facts).items() if facts.most_choices or name not in _OF_RAGGED}
+
+
 def _facts(values: Mapping[str, Any]) -> Facts:
     """Counts and extremes, each of its type."""
     for name, value in values.items():
-        whole = value is None if name in ("first_label", "last_label", "max_sum_deviation") else False
+        whole = value is None if name in _MAY_BE_ABSENT else False
         if name == "max_sum_deviation":
             whole = whole or (isinstance(value, float) and value >= 0)
         elif name == "like_probs":

@@ -21,6 +21,7 @@ from calibkit.state import bounds
 from calibkit.state.evidence import Tallied
 from calibkit.state.quantiles import Cut
 from calibkit.tally import Histogram
+from calibkit.views import NOT_CLASSES
 
 _NEEDS_ROWS: Mapping[str, str] = MappingProxyType(
     {
@@ -137,7 +138,9 @@ def _absent(evidence: Tallied) -> Iterator[tuple[str, str]]:
     for metric in METRICS.values():
         if not metric.on_request or metric.name in evidence.rankings:
             continue
-        if metric.name == "debiased_rmsce" and not evidence.about.weighted:
+        if metric.of_classes and evidence.about.choices is not None:
+            yield metric.name, f"it is about classes, and {NOT_CLASSES}"
+        elif metric.name == "debiased_rmsce" and not evidence.about.weighted:
             yield metric.name, "a state has no bound for it in bins of equal count"
         elif _not_counts(metric.name, evidence):
             yield metric.name, "it needs weights that are counts, and a state does not know whether its weights are"

@@ -1,12 +1,11 @@
 """Which rows a state takes, and in what steps. Floor 3."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from calibkit._checks import ARRAYS
+from calibkit._intake.rows import arrays_at
 from calibkit.binning import BinTable
 from calibkit.class_tables import ClassBins
 from calibkit.errors import DataError
@@ -42,13 +41,8 @@ def check_rows(predictions: Predictions) -> None:
 
 def steps_of(predictions: Predictions) -> Iterator[Predictions]:
     """The rows, as views of at most `STEP` of them."""
-    arrays: dict[str, Any] = {
-        field.name: value
-        for field in fields(predictions)
-        if isinstance(value := getattr(predictions, field.name), ARRAYS)
-    }
     for start in range(0, max(len(predictions), 1), STEP):
-        cut = {key: value[start : start + STEP] for key, value in arrays.items()}
+        cut = arrays_at(predictions, slice(start, start + STEP))
         yield replace(predictions, first_row=predictions.first_row + start, **cut)
 
 

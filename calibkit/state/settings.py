@@ -9,7 +9,7 @@ from calibkit.binning import Binning, Closed, Strategy
 from calibkit.errors import DataError
 from calibkit.predictions import Kind, Predictions
 from calibkit.tally import Cells, Tally, empty_tally
-from calibkit.views import View, resolve_view
+from calibkit.views import NOT_CLASSES, View, resolve_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class StateSettings:
         Whether rows have weights.
     class_names : tuple of str or None
         One name a class.
+    ragged : bool or None
+        Whether rows have choices, of numbers of their own, which are no classes.
     """
 
     n_bins: int = 15
@@ -47,6 +49,7 @@ class StateSettings:
     one_event: bool | None = None
     weighted: bool | None = None
     class_names: tuple[str, ...] | None = None
+    ragged: bool | None = None
 
     @property
     def bins(self) -> Binning:
@@ -84,8 +87,11 @@ class StateSettings:
             one_event=predictions.is_binary,
             weighted=predictions.weights is not None,
             class_names=predictions.class_names,
+            ragged=predictions.n_choices is not None,
         )
-        if self.n_classes is not None and found.n_classes is None:
+        if found.ragged and self.n_classes is not None and self.kind is None:
+            raise DataError(f"n_classes={self.n_classes} of the state, and {NOT_CLASSES}: leave it out.")
+        if self.n_classes is not None and found.n_classes is None and not found.ragged:
             raise DataError(f"n_classes={self.n_classes} of the state, and the predictions do not know theirs.")
         if self.view in ("classwise", "flattened"):
             if predictions.weights is not None:
@@ -109,10 +115,14 @@ class StateSettings:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         names = self.class_names
-        return asdict(self) | {"class_names": None if names is None else list(names)}
+        values = asdict(self) | {"class_names": None if names is None else list(names)}
+        if not self.ragged:  # files from before there were ragged rows do not hold it
+            del values["ragged"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StateSettings":
         """Settings from their plain JSON."""
         names = values["class_names"]
-        return cls(**{**values, "class_names": None if names is None else tuple(names)})
+        ragged = values.get("ragged", None if values["kind"] is None else False)
+        return cls(**{**values, "class_names": None if names is None else tuple(names), "ragged": ragged})

@@ -19,7 +19,7 @@ from calibkit.state.judging import evaluation_of
 from calibkit.state.rows import check_rows, steps_of, take_rows
 from calibkit.state.settings import StateSettings
 from calibkit.state.sources import Shards, Source
-from calibkit.tally import Tally
+from calibkit.tally import Facts, Tally
 from calibkit.views import VIEWS, View
 
 
@@ -54,8 +54,8 @@ class CalibrationState:
     -----
     A state takes about 1.5 megabytes, whatever the number of rows, and 8 bytes a class; in view classwise 56 bytes for
     each bin of each class. All rows of a state are of one
-    kind (logits, probs, ...), of the same classes, and all with weights or all without. Rows with groups are refused:
-    intervals of dependent rows need whole groups in one place.
+    kind (logits, probs, ...), of the same classes or all ragged, and all with weights or all without. Rows with groups
+    are refused: intervals of dependent rows need whole groups in one place.
 
     Examples
     --------
@@ -355,7 +355,14 @@ class CalibrationState:
             weighted=bool(settings.weighted),
             grouped=False,
             view=settings.view,
+            choices=self._choices(),
         )
+
+    def _choices(self) -> tuple[int, int] | None:
+        if not self._settings.ragged:
+            return None
+        facts = Facts() if self._tally is None else self._tally.facts
+        return facts.fewest_choices or 0, facts.most_choices or 0
 
     def _sealed(self) -> tuple[Source, ...]:
         """The shards, with rows that came without a name as one more."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from calibkit._intake.ragged import beyond
 from calibkit.predictions import Predictions
 from calibkit.scores import RowScores
 
@@ -30,12 +31,16 @@ class Facts:
         Largest deviation of a row sum from 1, of (n, k) probabilities.
     like_probs : bool
         Whether all rows of logits look like probabilities. True of no rows.
+    n_single : int
+        Of ragged rows, those with one choice alone.
+    fewest_choices, most_choices : int or None
+        Smallest and largest number of choices of ragged rows.
 
     Examples
     --------
     >>> Facts(n=2, first_label=1, last_label=3) + Facts(n=1, first_label=0, last_label=0)
     Facts(n=3, n_correct=0, n_ties=0, n_zero=0, n_snapped=0, first_label=0, last_label=3, max_sum_deviation=None, \
-like_probs=True)
+like_probs=True, n_single=0, fewest_choices=None, most_choices=None)
     """
 
     n: int = 0
@@ -47,6 +52,9 @@ like_probs=True)
     last_label: int | None = None
     max_sum_deviation: float | None = None
     like_probs: bool = True
+    n_single: int = 0
+    fewest_choices: int | None = None
+    most_choices: int | None = None
 
     def __add__(self, other: "Facts") -> "Facts":
         """Facts of the rows of both."""
@@ -60,6 +68,9 @@ like_probs=True)
             last_label=_extreme(max, self.last_label, other.last_label),
             max_sum_deviation=_extreme(max, self.max_sum_deviation, other.max_sum_deviation),
             like_probs=self.like_probs and other.like_probs,
+            n_single=self.n_single + other.n_single,
+            fewest_choices=_extreme(min, self.fewest_choices, other.fewest_choices),
+            most_choices=_extreme(max, self.most_choices, other.most_choices),
         )
 
 
@@ -71,6 +82,7 @@ def _extreme(choose: Callable[[Number, Number], Number], one: Number | None, oth
 def facts_of(predictions: Predictions, scores: RowScores) -> Facts:
     """Facts of rows after their pass."""
     labels = predictions.labels if len(predictions) else None
+    choices = predictions.n_choices if len(predictions) else None
     return Facts(
         n=len(predictions),
         n_correct=int(np.count_nonzero(scores.correct)),
@@ -81,6 +93,9 @@ def facts_of(predictions: Predictions, scores: RowScores) -> Facts:
         last_label=None if labels is None else int(labels.max()),
         max_sum_deviation=scores.max_sum_deviation if len(predictions) else None,
         like_probs=_like_probs(predictions),
+        n_single=0 if choices is None else int(np.count_nonzero(choices == 1)),
+        fewest_choices=None if choices is None else int(choices.min()),
+        most_choices=None if choices is None else int(choices.max()),
     )
 
 
@@ -89,9 +104,12 @@ def _like_probs(predictions: Predictions) -> bool:
     logits = predictions.logits
     if logits is None or logits.ndim == 1:
         return False
+    n_choices = predictions.n_choices
     step = max(1, LOOKED_AT // logits.shape[1])
     for start in range(0, len(logits), step):
-        rows = np.asarray(logits[start : start + step], dtype=np.float64)
+        rows = np.array(logits[start : start + step], dtype=np.float64)
+        if n_choices is not None:
+            rows[beyond(n_choices[start : start + step], rows.shape[1])] = 0.0
         if rows.min() < 0 or not np.allclose(rows.sum(axis=1), 1, atol=1e-3):
             return False
     return True
