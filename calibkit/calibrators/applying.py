@@ -10,10 +10,12 @@ from calibkit._numerics import Floats, sum_slack
 from calibkit.calibrators.calibrator import Calibrator
 from calibkit.calibrators.methods import calibrator_class, method_of
 from calibkit.calibrators.rows import INPUTS, Input
+from calibkit.calibrators.temperature import TemperatureScaling
 from calibkit.errors import CalibkitError, DataError, InputFormatError, OptionError
 from calibkit.predictions import Predictions
 from calibkit.recalibration import fold_of_rows
-from calibkit.same_rows import is_too_much, share_seen
+from calibkit.same_rows import is_too_much, known_by, share_seen, sketch_rows
+from calibkit.views import NOT_CLASSES
 
 
 def fit_calibrator(method: str, predictions: Predictions, **options: Any) -> Calibrator:
@@ -38,7 +40,8 @@ def fit_calibrator(method: str, predictions: Predictions, **options: Any) -> Cal
     OptionError
         For a method or an option that there is not.
     DataError
-        If the rows cannot be fitted: one confidence a row, fewer than two rows, rows of one class.
+        If the rows cannot be fitted: one confidence a row, fewer than two rows, rows of one class; ragged rows by
+        another method than temperature.
 
     Examples
     --------
@@ -49,17 +52,20 @@ def fit_calibrator(method: str, predictions: Predictions, **options: Any) -> Cal
     """
     kind = calibrator_class(method)
     _refuse_top_1(predictions)
+    _refuse_choices(kind, predictions, clip=options.get("clip"))
     allowed = [name for name in kind._get_param_names() if name != "input"]
     if strange := [name for name in options if name not in allowed]:
         raise OptionError(f"{method} has no option {strange[0]}; it has {', '.join(allowed)}.")
     calibrator = kind(input=predictions.kind, **options)
     assert predictions.labels is not None
     try:
-        return calibrator.fit(
+        fitted = calibrator.fit(
             predictions.values, predictions.labels, sample_weight=predictions.weights, groups=predictions.groups
         )
     except CalibkitError as error:
         _with_name(error, predictions.name)
+    fitted.fitted_on_ = sketch_rows(predictions.labels, known_by(predictions))
+    return fitted
 
 
 def calibrate(calibrator: Calibrator, predictions: Predictions) -> Predictions:
@@ -70,7 +76,8 @@ def calibrate(calibrator: Calibrator, predictions: Predictions) -> Predictions:
     calibrator : Calibrator
         Fitted, or loaded by `load_calibrator`.
     predictions : Predictions
-        Of the kind (logits or probabilities) and number of classes that were fitted; other rows.
+        Of the kind (logits or probabilities) and number of classes that were fitted; other rows. A temperature
+        takes ragged rows too, of any numbers of choices.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def calibrate(calibrator: Calibrator, predictions: Predictions) -> Predictions:
         raise InputFormatError(f"calibrator: expected a calibrator, got {type(calibrator).__name__}.")
     _check_fit(calibrator, predictions)
     assert predictions.labels is not None
-    share = share_seen(calibrator.fitted_on_, predictions.labels, predictions.values)
+    share = share_seen(calibrator.fitted_on_, predictions.labels, known_by(predictions))
     if is_too_much(share, calibrator.fitted_on_):
         raise DataError(
             f"{Source(name=predictions.name).of('predictions')}: {share:.0%} of the {calibrator.fitted_on_.n_rows:,} "
@@ -166,6 +173,8 @@ def cross_calibrate(
 
 def _values(calibrator: Calibrator, predictions: Predictions) -> tuple[Input, Floats]:
     """Kind and values of the calibrated forecast, in the shape of the forecast."""
+    if predictions.n_choices is not None and isinstance(calibrator, TemperatureScaling):
+        return "logits", calibrator._scores(predictions)
     try:
         kind, values = calibrator.calibrated(predictions.values)
     except CalibkitError as error:
@@ -204,6 +213,19 @@ def _refuse_top_1(predictions: Predictions) -> None:
         )
 
 
+def _refuse_choices(kind: type[Calibrator], predictions: Predictions, *, clip: object) -> None:
+    """Raise for ragged rows, unless one number divides all their logits."""
+    if predictions.n_choices is None:
+        return
+    if kind is not TemperatureScaling:
+        raise DataError(
+            f"{Source(name=predictions.name).of('predictions')}: {kind.__name__} maps each class by itself or counts "
+            f"them, and {NOT_CLASSES}. A temperature can be fitted: method temperature."
+        )
+    if clip is not None:
+        raise OptionError(f"clip={clip!r} would raise what fills ragged rows up; clip the rows as they are read.")
+
+
 def _check_fit(calibrator: Calibrator, predictions: Predictions) -> None:
     """Raise for predictions of another kind than a calibrator was fitted on."""
     from sklearn.utils.validation import check_is_fitted
@@ -213,7 +235,8 @@ def _check_fit(calibrator: Calibrator, predictions: Predictions) -> None:
     where, given = Source(name=predictions.name).of("predictions"), predictions.kind
     if given != calibrator.input:
         raise DataError(f"{where} hold {given}; the calibrator was fitted on {calibrator.input}. Give it the same.")
-    if predictions.n_classes != len(calibrator.classes_):
+    _refuse_choices(type(calibrator), predictions, clip=getattr(calibrator, "clip", None))
+    if predictions.n_choices is None and predictions.n_classes != len(calibrator.classes_):
         raise DataError(
             f"{where} have {predictions.n_classes} classes; the calibrator was fitted on {len(calibrator.classes_)}."
         )
