@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 KEYWORDS = (
-    "invalid|clip|renormalize|label_base|ignore_index|log_probs|binary|dtype|labels_file|max_bytes|split|overwrite|"
+    "invalid|clip|renormalize|label_base|ignore_index|log_probs|ragged|binary|dtype|labels_file|max_bytes|split|overwrite|"
     "max_memory|allow_duplicates|"
     "labels|logits|probs|predicted|confidence|correct|ids|weights|groups|view|calibrate_on|n_bins|binning|edges|"
     "confidence_level|rng|seeds|seed|threads|reference|method|loss|penalty|bias_penalty|maps|n_folds|smoothing|data|"

@@ -49,6 +49,7 @@ READING = (
     click.option("--label-base", type=int, metavar="INT", help="The smallest label, 1 for 1-based labels."),
     click.option("--ignore-index", type=int, metavar="INT", help="Leave out rows with this label, e.g. -100."),
     click.option("--log-probs", is_flag=True, default=None, help="The probabilities are given as logarithms."),
+    click.option("--ragged", is_flag=True, default=None, help="Rows are lists of choices, of unlike lengths."),
     click.option(
         "--dtype",
         type=click.Choice(["float16", "float32", "float64"]),
@@ -81,6 +82,7 @@ READING_NAMES = (
     "label_base",
     "ignore_index",
     "log_probs",
+    "ragged",
     "dtype",
     "binary",
     "max_bytes",

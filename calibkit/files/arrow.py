@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from calibkit.errors import InputFormatError, MissingExtraError
-from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Shape, Wanted, shown
+from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Need, Shape, Wanted, shown
+from calibkit.files.ragged import are_rows, flat, rows_of
 from calibkit.files.source import Source
 from calibkit.files.stepping import joined
 
@@ -14,6 +15,7 @@ INSTALL = 'pip install "calibkit[arrow]"'
 BATCH_ROWS = 1 << 16
 LIST_BATCH_ROWS = 1 << 12
 NUMBER_BYTES = 8
+RAGGED = "Questions with unlike numbers of choices are read by ragged=True."
 
 
 def pyarrow_or_hint(source: Source) -> Any:
@@ -116,13 +118,13 @@ def _batches(source: Source, batches: Iterable[Any], wanted: Wanted) -> Batches:
     n_rows = n_bytes = 0
     for batch in batches:
         batch.validate(full=True)
-        arrays = {name: _array(source, batch.column(name), name, n_rows) for name in wanted}
-        n_bytes += sum(array.nbytes for array in arrays.values())
+        arrays = {name: _array(source, batch.column(name), name, n_rows, need) for name, need in wanted.items()}
+        n_bytes += sum(flat(array).nbytes if are_rows(array) else array.nbytes for array in arrays.values())
         n_rows += batch.num_rows
         source.check_bytes(n_bytes, what="the table")
         for name, array in arrays.items():
             if len(array) and shapes.setdefault(name, array.shape[1:]) != array.shape[1:]:
-                raise InputFormatError(f"{source.shown}:{shown(name)}: the lists are not all of one length")
+                raise InputFormatError(f"{source.shown}:{shown(name)}: the lists are not all of one length. {RAGGED}")
         yield arrays
 
 
@@ -135,16 +137,19 @@ def _joined(batches: Batches, wanted: Wanted) -> dict[str, AnyArray]:
     return {name: joined(parts) for name, parts in pieces.items()}
 
 
-def _array(source: Source, column: Any, name: str, first_row: int) -> AnyArray:
-    """One column of one batch: a vector, or (from lists) a matrix; missing values are masked."""
+def _array(source: Source, column: Any, name: str, first_row: int, need: Need) -> AnyArray:
+    """One column of one batch: a vector, or from lists a matrix or rows of any lengths; missing values are masked."""
     where = f"{source.shown}:{shown(name)}"
     column = _plain(column)
     null = column.is_null().to_numpy(zero_copy_only=False)
-    read = _matrix if _inner_shape(column.type) else _vector
+    of_lists = _rows if need == "choices" else _matrix
+    read = of_lists if _inner_shape(column.type) else _vector
     valid = read(column.drop_null(), where, first_row)
     if not null.any():
         return valid
     full = np.zeros((len(null), *valid.shape[1:]), dtype=valid.dtype)
+    if are_rows(full):
+        full[:] = None
     full[~null] = valid
     mask = np.zeros(full.shape, dtype=np.bool_)
     mask[null] = True
@@ -169,22 +174,41 @@ def _vector(column: Any, where: str, first_row: int) -> AnyArray:  # noqa: ARG00
 
 def _matrix(column: Any, where: str, first_row: int) -> AnyArray:
     """A list column without null lists as a matrix: lists of one length; a null in a list is masked."""
-    from pyarrow import compute, types
+    from pyarrow import compute
 
     lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
     ragged = np.flatnonzero(lengths != lengths[:1])
     if ragged.size:
         raise InputFormatError(
             f"{where}: lists of {lengths[0]} and of {lengths[ragged[0]]} values among the rows from row {first_row}; "
-            "every row needs one per class"
+            f"every row needs one per class. {RAGGED}"
         )
-    values = _plain(column.flatten())
-    if not (types.is_floating(values.type) or types.is_integer(values.type)):
-        raise InputFormatError(f"{where}: the lists hold {values.type}, not numbers")
+    values = _numbers(column, where)
     shape = (len(lengths), int(lengths[0]) if len(lengths) else 0)
     null = values.is_null().to_numpy(zero_copy_only=False)
     matrix: AnyArray = values.fill_null(0).to_numpy(zero_copy_only=False).reshape(shape)
     return np.ma.MaskedArray(matrix, mask=null.reshape(shape)) if null.any() else matrix
+
+
+def _rows(column: Any, where: str, first_row: int) -> AnyArray:  # noqa: ARG001 - the same call as _matrix
+    """A list column without null lists as rows of any lengths; a null in a list is NaN."""
+    from pyarrow import compute
+
+    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    values = _numbers(column, where)
+    if values.null_count:
+        values = values.cast("float64").fill_null(float("nan"))
+    return rows_of(values.to_numpy(zero_copy_only=False), lengths)
+
+
+def _numbers(column: Any, where: str) -> Any:
+    """The values of all lists, one after the other."""
+    from pyarrow import types
+
+    values = _plain(column.flatten())
+    if not (types.is_floating(values.type) or types.is_integer(values.type)):
+        raise InputFormatError(f"{where}: the lists hold {values.type}, not numbers")
+    return values
 
 
 def _plain(column: Any) -> Any:

@@ -8,12 +8,13 @@ from typing import Any
 from calibkit._checks import check_choice, check_int
 from calibkit.errors import CalibkitError, LabelError, OptionError, ShapeError
 from calibkit.files.names import RECOGNISED, Key, Question
+from calibkit.files.ragged import told_apart
 from calibkit.files.reading import Drawn
 from calibkit.predictions import Kind, Predictions
 
 _OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "logits": ("invalid", "label_base", "ignore_index"),
-    "probs": ("invalid", "label_base", "ignore_index", "clip", "renormalize", "log_probs"),
+    "logits": ("invalid", "label_base", "ignore_index", "ragged"),
+    "probs": ("invalid", "label_base", "ignore_index", "clip", "renormalize", "log_probs", "ragged"),
     "top1": ("invalid", "label_base", "ignore_index"),
     "correct": ("invalid",),
 }
@@ -53,8 +54,17 @@ def requested(
     """Check the keywords of `load`: names of arrays, opt-ins of the constructors, and those listed here."""
     options = {"label_base": label_base} | {key: value for key, value in others.items() if key in _OPT_INS}
     keys = {key: value for key, value in others.items() if key not in _OPT_INS}
+    ragged = bool(options.get("ragged"))
+    if ragged and binary:
+        raise OptionError("ragged=True reads lists of choices and binary=True a single column: leave one of them out")
     question = asked(
-        keys, split=split, label_base=label_base, labels_file=labels_file, dtype=dtype, max_bytes=max_bytes
+        keys,
+        split=split,
+        label_base=label_base,
+        labels_file=labels_file,
+        dtype=dtype,
+        max_bytes=max_bytes,
+        ragged=ragged,
     )
     return Request(
         question=question,
@@ -75,6 +85,7 @@ def asked(
     labels_file: str | None = None,
     dtype: str | None = None,
     max_bytes: int | None = None,
+    ragged: bool = False,
 ) -> Question:
     """Check what a user asks of a file."""
     unknown = next((key for key in keys if key not in RECOGNISED), None)
@@ -91,7 +102,9 @@ def asked(
     if split == "":
         raise OptionError('split="": give the prefix of the arrays, as in split="val"')
     elsewhere = labels_file is not None
-    return Question(keys=keys, split=split, label_base=label_base, labels_elsewhere=elsewhere, dtype=dtype)
+    return Question(
+        keys=keys, split=split, label_base=label_base, labels_elsewhere=elsewhere, dtype=dtype, ragged=ragged
+    )
 
 
 def built(drawn: Drawn, request: Request) -> Predictions:
@@ -99,9 +112,12 @@ def built(drawn: Drawn, request: Request) -> Predictions:
     options = _accepted(drawn, request.options)
     drawn = dressed(drawn, request)
     told = _told(drawn, request)
+    arrays = told_apart({**drawn.arrays})
+    if len(arrays) < len(drawn.arrays):
+        options["ragged"] = True
     construct: Callable[..., Predictions] = getattr(Predictions, f"from_{drawn.kind}")
     with naming_path(drawn, told["name"]):
-        return construct(**drawn.arrays, **told, **options)
+        return construct(**arrays, **told, **options)
 
 
 def dressed(drawn: Drawn, request: Request) -> Drawn:

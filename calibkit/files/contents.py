@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 AnyArray = NDArray[Any]
 Shape = tuple[int | None, ...]
-Need = Literal["number", "class", "key"]  # key: whole numbers or text, exactly as they stand; class: also 1.0
+# key: whole numbers or text, exactly as they stand; class: also 1.0; choices: numbers, or lists of any lengths
+Need = Literal["number", "class", "key", "choices"]
 Wanted = Mapping[str, Need]
 Read = Callable[[Wanted], dict[str, AnyArray]]
 Batches = Iterator[dict[str, AnyArray]]

@@ -52,6 +52,7 @@ class PrintedDigits:
 
     def __init__(self) -> None:
         self.decimals, self.significant = 0, 1
+        self.most_choices = 0  # of ragged rows, by whose lengths the tolerance is that of the longest
         self.short: dict[type[np.floating[Any]], bool] = {np.float16: True, np.float32: True}
 
     def add(self, values: Floats) -> None:

@@ -24,12 +24,20 @@ CONVENTIONS = {
 }
 
 
+# Of ragged rows; k is the row's n_choices, and the row is filled up with -inf or 0.
+OF_CHOICES = {
+    "logits": "softmax(logits[i, :n_choices[i]]) is P(choice) of row i; labels count from 0; choices are not classes",
+    "probs": "probs[i, :n_choices[i]] is P(choice) of row i; labels count from 0; choices are not classes",
+}
+
+
 def header_array(predictions: Predictions, *, version: str) -> AnyArray:
     """Write the header as one text, ASCII, keys in a fixed order."""
+    convention = CONVENTIONS[predictions.kind, predictions.values.ndim]
     fields = {
         "schema": SCHEMA,
         "kind": predictions.kind,
-        "convention": CONVENTIONS[predictions.kind, predictions.values.ndim],
+        "convention": convention if predictions.n_choices is None else OF_CHOICES[predictions.kind],
         "n": len(predictions),
         "n_classes": predictions.n_classes,
         "name": predictions.name,

@@ -3,12 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from calibkit.errors import CalibkitError
 from calibkit.files.building import asked
-from calibkit.files.contents import Contents, Entry, folded, shown
+from calibkit.files.contents import Contents, Entry, Shape, folded, shown
 from calibkit.files.formats import open_contents
 from calibkit.files.names import FORECASTS, NEEDS, Found, Question, Reading, choose, splits
 from calibkit.files.source import AnyPath, Source
+
+LIST_ROWS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,8 @@ class FileContents:
     reading : str
         What would be read, in words; "nothing" if `problem` says why.
     problem : str or None
-        The error that `load` would raise before it looks at values; None if there is none.
+        The error that `load` would raise before it looks at values, or at lists that are not all of one length; None
+        if there is none.
     splits : tuple of str
         What `split` may be.
 
@@ -81,7 +86,7 @@ def inspect(
     -------
     FileContents
         Names, shapes and types; arrays are not read. Of CSV, JSON lines and Arrow files one column is read, to count
-        the rows.
+        the rows; a column of lists, to see whether they are all of one length.
 
     Raises
     ------
@@ -98,24 +103,59 @@ def inspect(
     ...     inspect(f"{folder}/net.npz").reading
     'logits of 2 rows and 3 classes from logits; labels from labels'
     """
-    keys = {key: value for key, value in options.items() if key in NEEDS}
-    question = asked(keys, split=split, label_base=label_base, labels_file=labels_file, max_bytes=max_bytes)
+    keys, ragged = {key: value for key, value in options.items() if key in NEEDS}, bool(options.get("ragged"))
+    question = asked(
+        keys, split=split, label_base=label_base, labels_file=labels_file, max_bytes=max_bytes, ragged=ragged
+    )
     with open_contents(path, max_bytes=max_bytes) as (source, contents):
         there = splits(contents, Question(keys={}))
         try:
             reading = choose(contents, question, where=source.shown)
         except CalibkitError as error:
             return _unreadable(source, contents, there, str(error))
-        n = _count(contents, reading)
+        lists = _lists(contents, reading)
+        n = lists[0] if lists else _count(contents, reading)
+    problem = None
+    if lists and lists[1] < lists[2] and not ragged:
+        problem = (
+            f"{source.shown}: the lists of {shown(_forecast(reading).names[0])} hold {_choices(lists)}: ragged rows, "
+            "of questions with unlike numbers of choices. They are read by ragged=True."
+        )
+    ragged = ragged or "n_choices" in reading.found
     return FileContents(
         path=source.shown,
         format=contents.format,
-        entries=folded(_told(contents, reading, n)),
-        reading=_in_words(contents, reading, n),
-        n=n,
-        problem=None,
+        entries=folded(_told(contents, reading, n, lists)),
+        reading="nothing" if problem else _in_words(contents, reading, n, lists, ragged=ragged),
+        n=None if problem else n,
+        problem=problem,
         splits=there,
     )
+
+
+def _lists(contents: Contents, reading: Reading) -> tuple[int, int, int] | None:
+    """Of a forecast in lists of lengths of their own: rows, and values of the shortest and of the longest."""
+    found = _forecast(reading)
+    entry = contents.entry(found.names[0])
+    fixed = contents.format != "jsonl" and entry is not None and None not in entry.shape[1:]
+    if not contents.table or entry is None or len(entry.shape) < 2 or fixed:
+        return None
+    n, fewest, most = 0, None, 0
+    try:
+        for batch in contents.stream({entry.name: "choices"}, LIST_ROWS, None):
+            lengths = [len(row) for row in np.ma.compressed(batch[entry.name])]
+            n += len(batch[entry.name])
+            most = max(most, *lengths, 0)
+            fewest = min(lengths + ([] if fewest is None else [fewest]), default=None)
+    except CalibkitError:  # said when it is read
+        return None
+    return n, fewest or 0, most
+
+
+def _choices(lists: tuple[int, int, int]) -> str:
+    """How many choices lists have."""
+    _, fewest, most = lists
+    return f"{most} choices" if fewest == most else f"{fewest} to {most} choices"
 
 
 def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], problem: str) -> FileContents:
@@ -131,13 +171,17 @@ def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], prob
     )
 
 
-def _told(contents: Contents, reading: Reading, n: int) -> tuple[Entry, ...]:
+def _told(contents: Contents, reading: Reading, n: int, lists: tuple[int, int, int] | None) -> tuple[Entry, ...]:
     """Entries with what they would be read as, and the rows of a table once they are counted."""
     roles = {name: role for role, found in reading.found.items() for name in found.names}
-    return tuple(
-        replace(entry, role=roles.get(entry.name), shape=(n, *entry.shape[1:]) if contents.table else entry.shape)
-        for entry in contents.entries
-    )
+    widths = {} if lists is None else {_forecast(reading).names[0]: lists[2] if lists[1] == lists[2] else None}
+
+    def shape(entry: Entry) -> Shape:
+        if not contents.table:
+            return entry.shape
+        return (n, widths[entry.name]) if entry.name in widths else (n, *entry.shape[1:])
+
+    return tuple(replace(entry, role=roles.get(entry.name), shape=shape(entry)) for entry in contents.entries)
 
 
 def _forecast(reading: Reading) -> Found:
@@ -155,13 +199,16 @@ def _count(contents: Contents, reading: Reading) -> int:
     return len(contents.read({name: NEEDS[role]})[name])
 
 
-def _in_words(contents: Contents, reading: Reading, n: int) -> str:
+def _in_words(contents: Contents, reading: Reading, n: int, lists: tuple[int, int, int] | None, *, ragged: bool) -> str:
     """Say what would be read from where."""
     found = _forecast(reading)
     entry = contents.entry(found.names[0])
     k = len(found.names) if len(found.names) > 1 else entry.shape[1] if entry and len(entry.shape) > 1 else None
+    k = lists[2] if lists else k
     one_d = {"logits": " (log-odds of class 1)", "probs": " (P(y = 1))"}.get(reading.kind, "")
     classes = f" and {k} classes" if k else "" if found.matrix else one_d
+    if ragged and k:
+        classes = f" of {_choices(lists)}" if lists else f" of up to {k} choices"
     first = f"{reading.kind} of {n:,} rows{classes} from {_places(found)}"
     others = {role: place for role, place in reading.found.items() if place is not found}
     return "; ".join([first, *(f"{role} from {_places(place)}" for role, place in others.items())])

@@ -9,6 +9,7 @@ import numpy as np
 
 from calibkit.errors import InputFormatError, LimitError
 from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Need, Wanted, shown
+from calibkit.files.ragged import rows_of
 from calibkit.files.source import Source
 from calibkit.files.strict_json import strict_json
 
@@ -91,6 +92,7 @@ class _Column:
     def __init__(self, source: Source, name: str, need: Need) -> None:
         self.source, self.name, self.need = source, name, need
         self.width: int | None = None  # of lists
+        self.lengths = array("q")  # of lists of any lengths
         self.numbers = array("d")
         self.scalars: list[Any] = []
         self.lines = array("q")
@@ -109,18 +111,20 @@ class _Column:
         if isinstance(value, list):
             self._append_row(line, value)
             return
-        if self.need == "number" and kind != "a number":
+        if self.need in ("number", "choices") and kind != "a number":
             self._refuse(line, f"is {kind}, not a number")
         self.scalars.append(value)
 
     def taken(self) -> AnyArray:
         """The values so far as one array; those that follow begin a new one."""
         values = self._finished()
-        self.numbers, self.scalars, self.lines = array("d"), [], array("q")
+        self.numbers, self.scalars, self.lines, self.lengths = array("d"), [], array("q"), array("q")
         return values
 
     def _finished(self) -> AnyArray:
         """The values so far as one array."""
+        if self.need == "choices" and self.kind == "a list":
+            return self._rows()
         if self.width is not None:
             values = np.frombuffer(self.numbers, dtype=np.float64).reshape(-1, self.width)
         else:
@@ -133,18 +137,30 @@ class _Column:
             self._refuse(self.lines[row], "holds a number that float64 cannot")
         return values
 
+    def _rows(self) -> AnyArray:
+        """The lists so far, each of its own length."""
+        values, lengths = np.frombuffer(self.numbers, dtype=np.float64), np.frombuffer(self.lengths, dtype=np.int64)
+        infinite = np.flatnonzero(~np.isfinite(values))
+        if infinite.size:
+            row = int(np.searchsorted(np.cumsum(lengths), infinite[0], side="right"))
+            self._refuse(self.lines[row], "holds a number that float64 cannot")
+        return rows_of(values, lengths)
+
     def _append_row(self, line: int, value: list[Any]) -> None:
-        """Take a list as the next row of a matrix."""
-        if self.width is None:
+        """Take a list as the next row of a matrix, or if they may have any length as the next list."""
+        ragged = self.need == "choices"
+        if ragged:
+            self.lengths.append(len(value))
+        elif self.width is None:
             self.width = len(value)
-        if len(value) != self.width:
+        elif len(value) != self.width:
             self._refuse(
                 line,
                 f"has {len(value)} values; the lines before have {self.width}. Every line needs one a class. Questions "
-                "with unlike numbers of choices: give correct and confidence, or fill their probs up with 0",
+                "with unlike numbers of choices are read by ragged=True",
             )
         strange = set(map(type, value)) - {int, float}
-        if strange or not value:
+        if strange or not (value or ragged):
             self._refuse(line, f"holds {_WORDS.get(strange.pop(), 'null') if strange else 'nothing'}, not numbers")
         try:
             self.numbers.extend(value)

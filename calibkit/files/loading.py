@@ -33,6 +33,7 @@ def load(
     label_base: int = 0,
     ignore_index: int | None = None,
     log_probs: bool = False,
+    ragged: bool = False,
     binary: bool = False,
     dtype: Literal["float16", "float32", "float64"] | None = None,
     max_bytes: int | None = None,
@@ -55,7 +56,7 @@ def load(
         Names in class order, by which labels that are text are read; default: those that the file tells.
     name : str, optional
         Name of the predictions; default: the one saved with them, else the file's name without its extension.
-    invalid, clip, renormalize, label_base, ignore_index, log_probs
+    invalid, clip, renormalize, label_base, ignore_index, log_probs, ragged
         Opt-ins of the constructors, see `Predictions`.
     binary : bool
         Read a single column (n, 1) as 1-D: P(y = 1), or log-odds of class 1.
@@ -117,6 +118,7 @@ def load(
         label_base=label_base,
         ignore_index=ignore_index,
         log_probs=log_probs,
+        ragged=ragged,
         binary=binary,
         dtype=dtype,
         max_bytes=max_bytes,

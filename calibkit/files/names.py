@@ -10,7 +10,9 @@ from calibkit.errors import InputFormatError, OptionError
 from calibkit.files.contents import Contents, Need, described, shown
 from calibkit.predictions import Kind
 
-Role = Literal["labels", "logits", "probs", "predicted", "confidence", "correct", "ids", "weights", "groups"]
+Role = Literal[
+    "labels", "logits", "probs", "predicted", "confidence", "correct", "ids", "weights", "groups", "n_choices"
+]
 Key = str | Sequence[str] | None
 
 RECOGNISED: dict[Role, tuple[str, ...]] = {
@@ -23,11 +25,13 @@ RECOGNISED: dict[Role, tuple[str, ...]] = {
     "ids": ("id", "ids", "index"),
     "weights": ("weight", "weights"),
     "groups": ("group", "groups"),
+    "n_choices": ("n_choices",),
 }
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(("logits", "probs", "confidence", "weights"), "number"),
     **dict.fromkeys(("labels", "predicted", "correct"), "class"),
     **dict.fromkeys(("ids", "groups"), "key"),
+    "n_choices": "class",
 }
 FORECASTS: dict[Kind, tuple[Role, ...]] = {
     "logits": ("logits",),
@@ -58,13 +62,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a user asks of a file: names for roles, a split, what labels count from, labels elsewhere, a float type."""
+    """What a user asks of a file: names for roles, a split, what labels count from, labels elsewhere, a float type.
+
+    And whether the forecast is one of ragged rows.
+    """
 
     keys: Mapping[Role, Key]
     split: str | None = None
     label_base: int = 0
     labels_elsewhere: bool = False
     dtype: str | None = None
+    ragged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +97,9 @@ def choose(contents: Contents, question: Question, *, where: str) -> Reading:
     needed: tuple[Role, ...] = FORECASTS[kinds[0]]
     if kinds[0] != "correct" and not question.labels_elsewhere:
         needed = ("labels", *needed)
-    found = {role: search.one(role) for role in (*needed, *PASSENGERS) if search.candidates[role]}
+    # Filled up rows are told by calibkit's own header, else by the user alone.
+    filled: tuple[Role, ...] = ("n_choices",) if question.ragged or contents.header is not None else ()
+    found = {role: search.one(role) for role in (*needed, *PASSENGERS, *filled) if search.candidates[role]}
     return Reading(kind=kinds[0], found=found)
 
 

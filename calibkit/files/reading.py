@@ -10,10 +10,11 @@ import numpy as np
 from calibkit._checks import BFLOAT16_EPS
 from calibkit._numerics import sum_slack
 from calibkit.errors import InputFormatError, OptionError, ShapeError
-from calibkit.files.contents import AnyArray, Contents, Entry, Wanted, described, shown
+from calibkit.files.contents import AnyArray, Contents, Entry, Need, Wanted, described, shown
 from calibkit.files.digits import PrintedDigits
 from calibkit.files.formats import open_contents
 from calibkit.files.names import NEEDS, RECOGNISED, Found, Question, Reading, Role, choose
+from calibkit.files.ragged import are_rows, as_type, check_filled, flat, widest
 from calibkit.files.source import AnyPath, Source
 from calibkit.files.urls import is_url
 from calibkit.predictions import Kind
@@ -39,11 +40,14 @@ def draw(path: AnyPath, question: Question, *, max_bytes: int | None, log_probs:
     """Read what a file holds, each array under its role."""
     with open_contents(path, max_bytes=max_bytes) as (source, contents):
         reading = chosen(source, contents, question)
-        arrays = by_role(contents, reading.found, question, contents.read(wanted_of(reading.found)))
+        arrays = by_role(contents, reading.found, question, contents.read(wanted_of(contents, reading.found, question)))
+        for role in FLOATS:
+            if role in arrays:
+                check_filled(source, arrays[role])
         drawn = drawn_from(source, contents, reading)
     digits = PrintedDigits()
     if needs_digits(contents, reading):
-        digits.add(np.asarray(arrays["probs"], dtype=np.float64))
+        add_digits(digits, arrays["probs"])
     tolerance = sum_tolerance(contents, reading, arrays, digits, log_probs=log_probs)
     return replace(drawn, arrays=arrays, sum_tolerance=tolerance)
 
@@ -74,9 +78,15 @@ def drawn_from(source: Source, contents: Contents, reading: Reading) -> Drawn:
     )
 
 
-def wanted_of(found: Mapping[Role, Found]) -> Wanted:
+def wanted_of(contents: Contents, found: Mapping[Role, Found], question: Question) -> Wanted:
     """The names that hold the values of these roles, and what the values must be."""
-    return {name: NEEDS[role] for role, place in found.items() for name in place.names}
+    wanted: dict[str, Need] = {}
+    for role, place in found.items():
+        for name in place.names:
+            entry = contents.entry(name)
+            lists = contents.table and entry is not None and len(entry.shape) > 1
+            wanted[name] = "choices" if lists and question.ragged and NEEDS[role] == "number" else NEEDS[role]
+    return wanted
 
 
 def with_labels_from(drawn: Drawn, labels_file: str, *, max_bytes: int | None) -> Drawn:
@@ -88,8 +98,8 @@ def _labels(labels_file: str, max_bytes: int | None) -> AnyArray:
     """The labels of a file."""
     path, key = path_and_key(labels_file)
     with open_contents(path, max_bytes=max_bytes) as (source, contents):
-        found = labels_place(source, contents, key)
-        return by_role(contents, found, Question(keys={}), contents.read(wanted_of(found)))["labels"]
+        found, question = labels_place(source, contents, key), Question(keys={})
+        return by_role(contents, found, question, contents.read(wanted_of(contents, found, question)))["labels"]
 
 
 def labels_place(source: Source, contents: Contents, key: str | None) -> Mapping[Role, Found]:
@@ -124,12 +134,11 @@ def by_role(
     for role, place in found.items():
         columns = [values[name] for name in place.names]
         whole = columns[0] if len(columns) == 1 else _side_by_side(columns)
-        arrays[role] = whole[:, None] if place.matrix and whole.ndim == 1 else whole
+        arrays[role] = whole[:, None] if place.matrix and whole.ndim == 1 and not are_rows(whole) else whole
         if contents.printed and role == "correct":
             arrays[role] = _truths(whole)
         if question.dtype is not None and role in FLOATS:
-            with np.errstate(over="ignore"):  # what float16 cannot hold is inf, and refused as such
-                arrays[role] = arrays[role].astype(question.dtype)
+            arrays[role] = as_type(arrays[role], question.dtype)
     return arrays
 
 
@@ -164,6 +173,13 @@ def needs_digits(contents: Contents, reading: Reading) -> bool:
     return contents.printed and "probs" in reading.found and reading.found["probs"].matrix
 
 
+def add_digits(digits: PrintedDigits, probs: AnyArray) -> None:
+    """Look at more printed probabilities."""
+    digits.add(flat(probs))
+    if are_rows(probs):
+        digits.most_choices = max(digits.most_choices, widest(probs))
+
+
 def sum_tolerance(
     contents: Contents, reading: Reading, arrays: Mapping[str, AnyArray], digits: PrintedDigits, *, log_probs: bool
 ) -> float | None:
@@ -172,6 +188,8 @@ def sum_tolerance(
         stored = contents.header["sum_tolerance"]
         return None if stored is None else float(stored)
     probs = arrays.get("probs")
+    if are_rows(probs) and contents.printed:
+        return digits.tolerance(digits.most_choices, logarithms=log_probs)
     if probs is None or probs.ndim != 2 or probs.size == 0 or probs.dtype.kind not in "iuf":
         return None
     if contents.printed:

@@ -64,7 +64,7 @@ def save(predictions: Predictions, path: AnyPath) -> None:
     if predictions.kind in ("logits", "probs"):
         score_rows(predictions)
     arrays = {HEADER_KEY: header_array(predictions, version=__version__)}
-    for key in (*ARRAYS[predictions.kind], "ids", "weights", "groups"):
+    for key in (*ARRAYS[predictions.kind], "n_choices", "ids", "weights", "groups"):
         if (array := getattr(predictions, key)) is not None:
             arrays[key] = _narrowed(array)
     with atomic_write(name) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:

@@ -19,6 +19,7 @@ from calibkit.files.formats import open_contents
 from calibkit.files.names import Found, Question, Reading, Role
 from calibkit.files.reading import (
     Drawn,
+    add_digits,
     by_role,
     chosen,
     drawn_from,
@@ -115,12 +116,12 @@ class _Place:
 
     def stream(self, block_rows: int, look: Look | None = None) -> Batches:
         """Arrays by role, in blocks of so many rows."""
-        batches = self.contents.stream(wanted_of(self.found), block_rows, look)
+        batches = self.contents.stream(wanted_of(self.contents, self.found, self.question), block_rows, look)
         return (self.arrays(values) for values in regrouped(batches, block_rows))
 
     def empty(self) -> dict[str, AnyArray]:
         """Arrays by role of a file without rows."""
-        return self.arrays(self.contents.read(wanted_of(self.found)))
+        return self.arrays(self.contents.read(wanted_of(self.contents, self.found, self.question)))
 
 
 def _blocks(
@@ -170,7 +171,7 @@ def _made(
     def look(values: Mapping[str, AnyArray]) -> None:
         """Take the digits of printed probabilities."""
         for name in reading.found["probs"].names:
-            digits.add(np.asarray(values[name], dtype=np.float64))
+            add_digits(digits, values[name])
 
     def predictions(arrays: Mapping[str, AnyArray]) -> Predictions:
         """Predictions of one block."""
@@ -235,7 +236,8 @@ def _of_shape(entry: Entry) -> AnyArray:
 def _likely_rows(places: list[_Place]) -> int:
     """Rows that take about `BLOCK_BYTES`."""
     entries = [entry for place in places for entry in place.entries().values()]
-    if any(size is None for entry in entries for size in entry.shape[1:]):
+    ragged = any(place.contents.table and place.question.ragged for place in places)
+    if any(size is None or ragged for entry in entries for size in entry.shape[1:]):
         return LIST_ROWS
     row_bytes = sum(math.prod(size or 0 for size in entry.shape[1:]) * item_size(entry) for entry in entries)
     return max(1, min(MOST_ROWS, BLOCK_BYTES // max(1, row_bytes)))

@@ -123,7 +123,10 @@ def test_row_50_on_the_command_line(run, files):
 def test_row_51_ragged_choices(run, tmp_path):
     path = tmp_path / "choices.jsonl"
     path.write_text('{"label": 0, "probs": [0.7, 0.3]}\n{"label": 1, "probs": [0.2, 0.5, 0.3]}\n')
-    is_refusal(run("evaluate", path), 4, "choices.jsonl line 2: 'probs' has 3 values; the lines before have 2")
+    is_refusal(
+        run("evaluate", path), 4, "choices.jsonl line 2: 'probs' has 3 values; the lines before have 2", "--ragged"
+    )
+    assert json.loads(run("evaluate", path, "--ragged", "--json").out)["metrics"]["accuracy"]["value"] == 1
     path.write_text('{"correct": true, "confidence": 0.7}\n{"correct": false, "confidence": 0.5}\n')
     assert json.loads(run("evaluate", path, "--json").out)["metrics"]["accuracy"]["value"] == 0.5
     with refused(InputFormatError, "probs", "equal lengths"):

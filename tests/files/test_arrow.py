@@ -221,7 +221,7 @@ def test_entries_tell_types_and_shapes(tmp_path):
     )
     assert [str(entry) for entry in inspect(tmp_path / "net.parquet").entries] == [
         "label (2,) int64",
-        "probs (2, ?) double",
+        "probs (2, 2) double",
         "when (2,) null",
     ]
 

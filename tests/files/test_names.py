@@ -37,7 +37,8 @@ def test_every_recognised_name_is_read_in_any_case(role):
     others.pop(role, None)
     for name in RECOGNISED[role]:
         for spelling in (name, name.upper(), name.capitalize()):
-            kind, found = chosen(file_of(**others, **{spelling: NK if role in ("logits", "probs") else N}))
+            arrays = file_of(**others, **{spelling: NK if role in ("logits", "probs") else N})
+            kind, found = chosen(arrays, ragged=role == "n_choices")
             assert found[role] == spelling
             assert kind == {"predicted": "top1", "confidence": "top1", "correct": "correct", "probs": "probs"}.get(
                 role, "logits"

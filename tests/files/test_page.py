@@ -48,6 +48,12 @@ def test_arrays_and_header_fields(tmp_path):
     with np.load(tmp_path / "net.npz") as arrays:
         header = json.loads(arrays["calibkit"].item())
     first = re.findall(r"`(\w+)`", " ".join(row[0] for row in rows("calibkit's own file")))
-    written = {name for names in ARRAYS.values() for name in names} | {"calibkit", "ids", "weights", "groups"}
+    written = {name for names in ARRAYS.values() for name in names} | {
+        "calibkit",
+        "n_choices",
+        "ids",
+        "weights",
+        "groups",
+    }
     assert set(first) == written | header.keys()
     assert f"`{header['schema']}`" in PAGE

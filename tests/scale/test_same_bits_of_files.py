@@ -3,6 +3,7 @@
 The same values in the same dtype: text is read with `dtype`. The states' digests are compared.
 """
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -63,6 +64,44 @@ def test_small_blocks(tmp_path, extension, kind, threads):
 @pytest.mark.parametrize("extension", FORMATS)
 def test_blocks_and_shards(tmp_path, extension, kind, n_shards):
     check(tmp_path, kind, MANY, extension, n_shards, (1_000, 65_536, MANY))
+
+
+def ragged_rows(n):
+    """Questions of 1 to 90 choices, in lists, and the state of all of them."""
+    rng = np.random.default_rng(n)
+    lists = [rng.normal(size=k).astype(np.float32) for k in rng.integers(1, 9, n) ** (1 + (np.arange(n) % 40 == 0))]
+    labels = [int(rng.integers(len(row))) for row in lists]
+    state = ck.CalibrationState()
+    state.update(ck.Predictions.from_logits(labels, lists, ragged=True))
+    return labels, lists, state
+
+
+def write_ragged(path, labels, lists):
+    if path.suffix == ".jsonl":
+        rows = zip(labels, lists, strict=True)
+        path.write_text("".join(json.dumps({"y": y, "logits": row.tolist()}) + "\n" for y, row in rows))
+        return
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    table = pa.table({"y": labels, "logits": lists})
+    parquet.write_table(table, path) if path.suffix == ".parquet" else feather.write_feather(table, str(path))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_shards", [1, 3, 16])
+@pytest.mark.parametrize("extension", [".jsonl", ".parquet", ".feather"])
+def test_ragged_rows(tmp_path, extension, n_shards, threads):
+    """The longest list of a block and of a shard, to which its rows are filled up, changes no bit."""
+    labels, lists, expected = ragged_rows(600)
+    for number, rows in enumerate(np.array_split(np.random.default_rng(1).permutation(600), n_shards)):
+        path = tmp_path / f"shard-{number:02}{extension}"
+        write_ragged(path, [labels[i] for i in rows], [lists[i] for i in rows])
+    reading = {"ragged": True} | ({"dtype": "float32"} if extension == ".jsonl" else {})
+    for block_rows in (1, 7, 1_000, None):
+        state = ck.state_of_files(f"{tmp_path}/shard-*", block_rows=block_rows, threads=threads, **reading)
+        assert state.digest == expected.digest, block_rows
+    assert state.evaluation() == expected.evaluation()
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -1,0 +1,62 @@
+"""--ragged on the command line: what a user reads of questions with unlike numbers of choices."""
+
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def choices(tmp_path):
+    """Two models of the same questions of 1 to 5 choices."""
+    for name, scale in (("a", 3.0), ("b", 1.5)):
+        rng = np.random.default_rng(0)
+        with (tmp_path / f"{name}.jsonl").open("w") as file:
+            for number in range(200):
+                row = rng.normal(size=rng.integers(1, 6))
+                label = int((row + rng.gumbel(size=len(row)) / 1.5).argmax())
+                print(json.dumps({"id": f"q{number}", "label": label, "logits": (scale * row).tolist()}), file=file)
+    return tmp_path
+
+
+def test_evaluate(run, choices):
+    shown = run("evaluate", choices / "a.jsonl", "--ragged").out
+    assert shown.startswith("a: 200 rows, 1 to 5 choices, top-label view")
+    assert "- Ragged rows: each is scored over its own choices, which are not classes." in shown
+    assert "rows have one choice alone: certain and right, whatever the model." in shown
+    refused = run("evaluate", choices / "a.jsonl")
+    assert refused.code == 4
+    assert "Questions with unlike numbers of choices are read by --ragged." in refused.err
+    view = run("evaluate", choices / "a.jsonl", "--ragged", "--view", "classwise")
+    assert view.code == 4
+    assert "--view classwise is about classes, and the choices of ragged rows are none" in view.err
+    every = run("evaluate", choices / "a.jsonl", "--ragged", "--all", "--json")
+    assert set(json.loads(every.out)["absent"]) == {"classwise_ece", "class_conditional_ece", "log_skill"}
+
+
+def test_files_together_and_their_state(run, choices):
+    states = [choices / f"{name}.ckst" for name in "ab"]
+    for state in states:
+        assert run("evaluate", state.with_suffix(".jsonl"), "--ragged", "--save-state", state).code == 0
+    merged = json.loads(run("merge", *states, "--json").out)
+    both = json.loads(run("evaluate", choices / "a.jsonl", choices / "b.jsonl", "--together", "--ragged", "--json").out)
+    assert merged["metrics"] == both["metrics"]
+    assert merged["settings"]["choices"] == [1, 5]
+
+
+def test_compare_inspect_and_recalibrate(run, choices):
+    shown = run("compare", choices / "a.jsonl", choices / "b.jsonl", "--ragged").out
+    assert shown.startswith("Comparison of 2 models on the same rows: 200 rows, 1 to 5 choices, top-label")
+    assert "Temperatures: cross-fitted over 5 folds of the same rows." in shown
+    said = " ".join(run("inspect", choices / "a.jsonl").out.split())
+    assert "Would be read: nothing Why not: " in said
+    assert "the lists of logits hold 1 to 5 choices: ragged rows" in said
+    assert said.endswith("They are read by --ragged.")
+    assert "logits of 200 rows of 1 to 5 choices" in run("inspect", choices / "a.jsonl", "--ragged").out
+    done = run("recalibrate", "cross-fit", choices / "a.jsonl", "--ragged", "-o", choices / "c.npz")
+    assert done.code == 0
+    scaled = json.loads(run("evaluate", choices / "c.npz", "--json").out)
+    assert scaled["settings"]["choices"] == [1, 5]
+    vector = run("recalibrate", "fit", choices / "a.jsonl", "--ragged", "-o", choices / "v.json", "--method", "vector")
+    assert vector.code == 4
+    assert "A temperature can be fitted" in vector.err
