@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calibkit._checks import Column, Source, float_values, quoted, read_column, refuse_no_choices
 from calibkit._numerics import Floats, Integers, sum_slack
-from calibkit.errors import InputFormatError, ShapeError
+from calibkit.errors import CalibkitError, InputFormatError, ShapeError
 
 Array = NDArray[Any]
 
@@ -116,13 +116,19 @@ def _joined(rows: list[Any], lengths: Integers, array_name: str, source: Source)
         join: Callable[[list[Any]], Array] = np.ma.concatenate
         return join([np.ma.asarray(row) for row in rows if len(row)])
     lists = all(isinstance(row, list | tuple) for row in rows)
+    arrays = all(type(row) is np.ndarray for row in rows)
     try:
-        flat = np.asarray(list(chain.from_iterable(rows))) if lists else np.concatenate([_vector(row) for row in rows])
+        parts = rows if arrays else [_vector(row) for row in rows if not lists]
+        flat = np.asarray(list(chain.from_iterable(rows))) if lists else np.concatenate(parts)
     except (ValueError, TypeError, OverflowError):
         flat = np.empty(0, dtype=object)
     if flat.ndim != 1 or flat.dtype.kind not in "iuf":
         for number, row in enumerate(rows):
             if len(row) and _vector(row).dtype.kind not in "iuf":
+                if hasattr(row, "detach"):
+                    read_column(
+                        row, f"{array_name} row {source.row(number)}", source
+                    )  # it says what to do with a tensor
                 raise InputFormatError(
                     f"{source.at(array_name, number)}: {quoted(row)} holds something else than numbers; expected one "
                     "for each choice. A number that is missing is NaN."
@@ -133,8 +139,8 @@ def _joined(rows: list[Any], lengths: Integers, array_name: str, source: Source)
 def _vector(row: Any) -> Array:
     """A row as a vector; of dtype object where it is none."""
     try:
-        vector = np.asarray(row)
-    except (ValueError, TypeError, RuntimeError, OverflowError):
+        vector = read_column(row, "", Source()).values
+    except CalibkitError:
         return np.empty(1, dtype=object)
     return np.empty(0) if vector.size == 0 else vector if vector.ndim == 1 else np.empty(1, dtype=object)
 

@@ -56,6 +56,14 @@ def test_rows_of_tensors_and_of_float32():
     made = ragged(rows=[torch.tensor(row, dtype=torch.float32) for row in ROWS])
     assert made.probs.dtype == np.float32
     assert made == ragged(rows=[np.float32(row) for row in ROWS])
+    short = [torch.tensor(row, dtype=torch.bfloat16) for row in ROWS]
+    logits = Predictions.from_logits(LABELS, short, ragged=True).logits
+    assert logits[0, 0] == short[0][0].item()
+    whole = torch.tensor([[0.7, 0.3], [0.2, 0.8]], dtype=torch.bfloat16)
+    made = ragged([0, 1], whole)
+    assert (made.n_choices.tolist(), made.sum_tolerance) == ([2, 2], 8 * 2.0**-7)
+    with pytest.raises(InputFormatError, match=r"^probs row 1 cannot be read .*tensor.detach"):
+        ragged([0, 0], [[1.0], torch.ones(1, requires_grad=True)])
 
 
 def test_a_matrix_has_rows_of_one_length():
