@@ -153,10 +153,10 @@ def _share(source: Source, contents: Contents, reading: Reading) -> Callable[[in
         return lambda rows: rows / n_rows
 
     def share(_: int) -> float:
-        """Bytes read; of a file that was closed, all."""
+        """Bytes read; of a file that was closed, or that another thread is closing, all."""
         try:
             return source.file.tell() / source.size
-        except ValueError:
+        except (ValueError, OSError):
             return 1.0
 
     return share
