@@ -17,6 +17,7 @@ from calibkit.cli.options import (
     with_options,
 )
 from calibkit.cli.progress import ProgressLine
+from calibkit.cli.sizes import number_of_bytes
 from calibkit.cli.together import Together
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ OUTPUT = (
 )
 @click.option("--allow-duplicates", is_flag=True, help="Allow that FILEs of --together hold the same rows.")
 @click.option(
-    "--max-memory", type=int, metavar="BYTES", help="Read a larger FILE block by block into a state; default 4 GiB."
+    "--max-memory",
+    callback=number_of_bytes,
+    metavar="SIZE",
+    help="Read a larger FILE block by block into a state; default 4GiB.",
 )
 @with_options(OUTPUT)
 @with_options(JUDGING)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from calibkit.cli.sizes import number_of_bytes
+
 if TYPE_CHECKING:
     from calibkit.predictions import Predictions
 
@@ -56,7 +58,9 @@ READING = (
         help="Type of the forecasts before they were printed as CSV or JSON lines.",
     ),
     click.option("--binary", is_flag=True, default=None, help="A single column holds P(y = 1)."),
-    click.option("--max-bytes", type=int, metavar="INT", help="Refuse files that unpack to more."),
+    click.option(
+        "--max-bytes", callback=number_of_bytes, metavar="SIZE", help="Refuse files that unpack to more, e.g. 4GiB."
+    ),
     click.option(
         "--class-names",
         callback=_names,

@@ -91,6 +91,7 @@ def test_usage(run):
         (["--jobs", 2], "--together"),
         (["--together", "--jobs", 0], "at least 1"),
         (["--max-memory", -1], "max-memory"),
+        (["--max-memory", "4 pounds"], "'4 pounds' is no size: give a number of bytes, or such as 500MB or 4GiB."),
         (["--allow-duplicates"], "--together"),
         (["-", "--together", "--jobs", 2], "standard input (-) is read by one process"),
         (["-", "--save-state", "a.ckst", "--resume"], "--resume needs files"),
@@ -205,6 +206,8 @@ def test_a_file_above_the_limit_is_read_into_a_state(run):
     done = json.loads(run("evaluate", *SHARDS, "--max-memory", 0, "--json").out)
     assert [one["settings"]["rows"] for one in done["evaluations"]] == ["state"] * 3
     assert [one["name"] for one in done["evaluations"]] == ["shard-0", "shard-1", "shard-2"]
+    done = json.loads(run("evaluate", *SHARDS, "--max-memory", "1 MB", "--json").out)
+    assert [one["settings"]["rows"] for one in done["evaluations"]] == ["in memory"] * 3
 
 
 @pytest.mark.usefixtures("folder")
