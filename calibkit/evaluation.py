@@ -244,7 +244,9 @@ def judge_evidence(
 
 def _settings_dict(about: About, settings: Settings) -> dict[str, object]:
     level = settings.confidence_level
-    means = "group jackknife t" if about.grouped else "t for means, Wilson for fractions"
+    intervals = ["group jackknife t" if about.grouped else "t for means, Wilson for fractions", "bracket for ECE"]
+    if not (about.grouped or about.many_pairs):
+        intervals.append("unbiased square for RMSCE")
     each = "classes" if about.choices is None else "the row's choices"
     return {
         "n_bins": settings.binning.n_bins,
@@ -252,7 +254,7 @@ def _settings_dict(about: About, settings: Settings) -> dict[str, object]:
         "edges": settings.binning.edges,
         "confidence_level": level,
         "seed": settings.seed,
-        "interval": None if level is None else f"{means}, bracket for ECE",
+        "interval": None if level is None else ", ".join(intervals),
         "brier_scale": "(p - y)^2, 0 to 1" if about.is_binary else f"sum over {each}, 0 to 2",
         "input": about.kind,
         **({} if about.choices is None else {"choices": [*about.choices]}),
