@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibkit._checks import Source, check_rng
 from calibkit._numerics import Floats, sum_slack
@@ -60,7 +61,7 @@ def fit_calibrator(method: str, predictions: Predictions, **options: Any) -> Cal
     assert predictions.labels is not None
     try:
         fitted = calibrator.fit(
-            predictions.values, predictions.labels, sample_weight=predictions.weights, groups=predictions.groups
+            _rows_of(predictions), predictions.labels, sample_weight=predictions.weights, groups=predictions.groups
         )
     except CalibkitError as error:
         _with_name(error, predictions.name)
@@ -171,12 +172,22 @@ def cross_calibrate(
     return _calibrated(predictions, calibrator, kind, found, how=how)
 
 
+def _rows_of(predictions: Predictions) -> NDArray[Any]:
+    """Values as a calibrator takes them: it knows of no digits, by which rows of printed probabilities miss 1."""
+    values, tolerance = predictions.values, predictions.sum_tolerance
+    if tolerance is None or tolerance <= sum_slack(values.shape[1], float(np.finfo(values.dtype).eps)):
+        return values
+    sums = np.asarray(values, dtype=np.float64).sum(axis=1, keepdims=True)
+    # What is off by more is left, for the calibrator to complain of.
+    return np.asarray(values / np.where(np.abs(sums - 1) <= tolerance, sums, 1.0))
+
+
 def _values(calibrator: Calibrator, predictions: Predictions) -> tuple[Input, Floats]:
     """Kind and values of the calibrated forecast, in the shape of the forecast."""
     if predictions.n_choices is not None and isinstance(calibrator, TemperatureScaling):
         return "logits", calibrator._scores(predictions)
     try:
-        kind, values = calibrator.calibrated(predictions.values)
+        kind, values = calibrator.calibrated(_rows_of(predictions))
     except CalibkitError as error:
         _with_name(error, predictions.name)
     if predictions.is_binary:

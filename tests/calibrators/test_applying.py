@@ -131,3 +131,26 @@ def test_a_bad_value_is_named_with_its_file():
     fitted = ck.fit_calibrator("vector", predictions(seed=1))
     with pytest.raises(ck.DataError, match="net: logits row 5, class 1: value is NaN"):
         ck.calibrate(fitted, ck.Predictions.from_logits(labels, logits, name="net"))
+
+
+@EVERY
+def test_printed_probabilities_are_fitted_as_they_are_evaluated(method, tmp_path):
+    """Rows of three digits miss 1 by .001; divided by their sums they are the rows of the fit."""
+    read = []
+    for seed in range(2):
+        labels, values = given(3, "probs", n_rows=400, seed=seed)
+        values = 0.9 * values + 0.1 / 3  # none is printed as 0
+        lines = (f"{label},{','.join(f'{p:.3f}' for p in row)}" for label, row in zip(labels, values, strict=True))
+        (tmp_path / f"{seed}.csv").write_text("label,probs_0,probs_1,probs_2\n" + "\n".join(lines))
+        read.append(ck.load(tmp_path / f"{seed}.csv"))
+    val, test = read
+    off = np.abs(val.probs.sum(axis=1) - 1)
+    assert 0.0009 < off.max() < 0.0021
+    exact = [
+        ck.Predictions.from_probs(rows.labels, rows.probs / rows.probs.sum(axis=1, keepdims=True)) for rows in read
+    ]
+    fitted, expected = ck.fit_calibrator(method, val), ck.fit_calibrator(method, exact[0])
+    np.testing.assert_allclose(
+        ck.calibrate(fitted, test).values, ck.calibrate(expected, exact[1]).values, rtol=1e-9, atol=1e-12
+    )
+    assert len(ck.cross_calibrate(method, val)) == 400
