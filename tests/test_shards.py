@@ -336,6 +336,33 @@ def test_the_first_block_that_is_refused_is_told(monkeypatch):
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_block_that_is_read_while_another_is_refused_is_the_last(monkeypatch):
+    reading, stopped, stop, read = threading.Event(), threading.Event(), shards.spread._Reader.stop, []
+
+    def blocks():
+        for number, block in enumerate(ck.scan("whole.npz", block_rows=500)):
+            if number == 1:
+                reading.set()
+                assert stopped.wait(timeout=30)
+            read.append(number)
+            yield block
+
+    def take(block):
+        if block.first_row == 0:
+            assert reading.wait(timeout=30)
+            raise DataError("no")
+
+    def stopping(reader):
+        stop(reader)
+        stopped.set()
+
+    monkeypatch.setattr(shards.spread._Reader, "stop", stopping)
+    with pytest.raises(DataError, match=r"^no$"):
+        list(shards.spread.spread(blocks(), [take, take]))
+    assert read == [0, 1]
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("failing", [0, 1000])
 def test_what_is_no_complaint_of_ours_is_raised_as_it_is(monkeypatch, failing):
     def running_out(_, block, **__):

@@ -70,7 +70,8 @@ class _Reader:
                     block = next(self.blocks, None)
                 except BaseException as failure:
                     self.failure = failure
-                self.ended = block is None
+                if block is None:  # and never back to False: another thread may have stopped the reading meanwhile
+                    self.ended = True
             return block
 
     def offer(self, block: Predictions, take: Take) -> BaseException | None:
