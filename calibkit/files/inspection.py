@@ -10,9 +10,20 @@ from calibkit.files.building import asked
 from calibkit.files.contents import Contents, Entry, Shape, folded, shown
 from calibkit.files.formats import open_contents
 from calibkit.files.names import FORECASTS, NEEDS, Found, Question, Reading, choose, splits
+from calibkit.files.scanning import LIST_ROWS
 from calibkit.files.source import AnyPath, Source
 
-LIST_ROWS = 1 << 12
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lists:
+    """A forecast in lists: how many rows, and values of the shortest and of the longest."""
+
+    n: int
+    fewest: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.most} choices" if self.fewest == self.most else f"{self.fewest} to {self.most} choices"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +125,11 @@ def inspect(
         except CalibkitError as error:
             return _unreadable(source, contents, there, str(error))
         lists = _lists(contents, reading)
-        n = lists[0] if lists else _count(contents, reading)
+        n = lists.n if lists else _count(contents, reading)
     problem = None
-    if lists and lists[1] < lists[2] and not ragged:
+    if lists and lists.fewest < lists.most and not ragged:
         problem = (
-            f"{source.shown}: the lists of {shown(_forecast(reading).names[0])} hold {_choices(lists)}: ragged rows, "
+            f"{source.shown}: the lists of {shown(_forecast(reading).names[0])} hold {lists}: ragged rows, "
             "of questions with unlike numbers of choices. They are read by ragged=True."
         )
     ragged = ragged or "n_choices" in reading.found
@@ -133,8 +144,8 @@ def inspect(
     )
 
 
-def _lists(contents: Contents, reading: Reading) -> tuple[int, int, int] | None:
-    """Of a forecast in lists of lengths of their own: rows, and values of the shortest and of the longest."""
+def _lists(contents: Contents, reading: Reading) -> _Lists | None:
+    """What the forecast's lists hold, where no type says that all have one length."""
     found = _forecast(reading)
     entry = contents.entry(found.names[0])
     fixed = contents.format != "jsonl" and entry is not None and None not in entry.shape[1:]
@@ -149,13 +160,7 @@ def _lists(contents: Contents, reading: Reading) -> tuple[int, int, int] | None:
             fewest = min(lengths + ([] if fewest is None else [fewest]), default=None)
     except CalibkitError:  # said when it is read
         return None
-    return n, fewest or 0, most
-
-
-def _choices(lists: tuple[int, int, int]) -> str:
-    """How many choices lists have."""
-    _, fewest, most = lists
-    return f"{most} choices" if fewest == most else f"{fewest} to {most} choices"
+    return _Lists(n=n, fewest=fewest or 0, most=most)
 
 
 def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], problem: str) -> FileContents:
@@ -171,10 +176,10 @@ def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], prob
     )
 
 
-def _told(contents: Contents, reading: Reading, n: int, lists: tuple[int, int, int] | None) -> tuple[Entry, ...]:
+def _told(contents: Contents, reading: Reading, n: int, lists: _Lists | None) -> tuple[Entry, ...]:
     """Entries with what they would be read as, and the rows of a table once they are counted."""
     roles = {name: role for role, found in reading.found.items() for name in found.names}
-    widths = {} if lists is None else {_forecast(reading).names[0]: lists[2] if lists[1] == lists[2] else None}
+    widths = {} if lists is None else {_forecast(reading).names[0]: lists.most if lists.fewest == lists.most else None}
 
     def shape(entry: Entry) -> Shape:
         if not contents.table:
@@ -199,16 +204,16 @@ def _count(contents: Contents, reading: Reading) -> int:
     return len(contents.read({name: NEEDS[role]})[name])
 
 
-def _in_words(contents: Contents, reading: Reading, n: int, lists: tuple[int, int, int] | None, *, ragged: bool) -> str:
+def _in_words(contents: Contents, reading: Reading, n: int, lists: _Lists | None, *, ragged: bool) -> str:
     """Say what would be read from where."""
     found = _forecast(reading)
     entry = contents.entry(found.names[0])
     k = len(found.names) if len(found.names) > 1 else entry.shape[1] if entry and len(entry.shape) > 1 else None
-    k = lists[2] if lists else k
+    k = lists.most if lists else k
     one_d = {"logits": " (log-odds of class 1)", "probs": " (P(y = 1))"}.get(reading.kind, "")
     classes = f" and {k} classes" if k else "" if found.matrix else one_d
     if ragged and k:
-        classes = f" of {_choices(lists)}" if lists else f" of up to {k} choices"
+        classes = f" of {lists}" if lists else f" of up to {k} choices"
     first = f"{reading.kind} of {n:,} rows{classes} from {_places(found)}"
     others = {role: place for role, place in reading.found.items() if place is not found}
     return "; ".join([first, *(f"{role} from {_places(place)}" for role, place in others.items())])
