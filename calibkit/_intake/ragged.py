@@ -125,10 +125,8 @@ def _joined(rows: list[Any], lengths: Integers, array_name: str, source: Source)
     if flat.ndim != 1 or flat.dtype.kind not in "iuf":
         for number, row in enumerate(rows):
             if len(row) and _vector(row).dtype.kind not in "iuf":
-                if hasattr(row, "detach"):
-                    read_column(
-                        row, f"{array_name} row {source.row(number)}", source
-                    )  # it says what to do with a tensor
+                if hasattr(row, "detach"):  # a tensor: reading it says what to do
+                    read_column(row, f"{array_name} row {source.row(number)}", source)
                 raise InputFormatError(
                     f"{source.at(array_name, number)}: {quoted(row)} holds something else than numbers; expected one "
                     "for each choice. A number that is missing is NaN."
@@ -178,6 +176,6 @@ def _check_filled(rows: FilledRows, array_name: str, fill: float, source: Source
     if strange.any():
         row, place = (int(i) for i in np.argwhere(strange)[0])
         raise ShapeError(
-            f"{source.at(array_name, row, place)}: value is {values[row, place]}, and the row has {counts[row]} "
-            f"choices; expected {fill:g} in the places that it does not have."
+            f"{source.at(array_name, row, place)}: value is {values[row, place]}, and the row's {N_CHOICES} is "
+            f"{counts[row]}; expected {fill:g} in the places that it does not have."
         )

@@ -8,7 +8,7 @@ from typing import Any
 from calibkit._checks import check_choice, check_int
 from calibkit.errors import CalibkitError, LabelError, OptionError, ShapeError
 from calibkit.files.names import RECOGNISED, Key, Question
-from calibkit.files.ragged import told_apart
+from calibkit.files.ragged import with_counts
 from calibkit.files.reading import Drawn
 from calibkit.predictions import Kind, Predictions
 
@@ -112,12 +112,11 @@ def built(drawn: Drawn, request: Request) -> Predictions:
     options = _accepted(drawn, request.options)
     drawn = dressed(drawn, request)
     told = _told(drawn, request)
-    arrays = told_apart({**drawn.arrays})
-    if len(arrays) < len(drawn.arrays):
+    if "n_choices" in drawn.arrays:
         options["ragged"] = True
     construct: Callable[..., Predictions] = getattr(Predictions, f"from_{drawn.kind}")
     with naming_path(drawn, told["name"]):
-        return construct(**arrays, **told, **options)
+        return construct(**with_counts(drawn.arrays), **told, **options)
 
 
 def dressed(drawn: Drawn, request: Request) -> Drawn:

@@ -1,5 +1,6 @@
 """Lists of unlike lengths in a file: an array of rows, each a vector of its own. Floor 2."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,10 @@ def check_filled(source: Source, values: AnyArray) -> None:
         source.check_bytes(len(values) * widest(values) * 8, what="a matrix of the largest number of choices")
 
 
-def told_apart(arrays: dict[str, Any]) -> dict[str, Any]:
+def with_counts(arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
     """Arrays for a constructor: of a matrix that was filled up, the number of choices of each row goes along."""
-    counts = arrays.pop(N_CHOICES, None)
-    if counts is not None:
-        for role in ("logits", "probs"):
-            if role in arrays:
-                arrays[role] = FilledRows(values=arrays[role], n_choices=counts)
-    return arrays
+    given: dict[str, Any] = {role: values for role, values in arrays.items() if role != N_CHOICES}
+    if N_CHOICES in arrays:
+        for role in given.keys() & {"logits", "probs"}:
+            given[role] = FilledRows(values=given[role], n_choices=arrays[N_CHOICES])
+    return given

@@ -76,7 +76,8 @@ def replace_tolerance(made):
 def test_logits_and_logarithms(tmp_path, extension):
     path = write(tmp_path / f"a{extension}", key="logits")
     assert load(path, ragged=True).logits[1].tolist() == [1.0, -np.inf, -np.inf, -np.inf]
-    assert load(path, ragged=True, dtype="float32").logits.dtype == np.float32 if extension == ".jsonl" else True
+    if extension == ".jsonl":  # the others say themselves of what type their numbers are
+        assert load(path, ragged=True, dtype="float32").logits.dtype == np.float32
     logs = write(tmp_path / f"b{extension}", rows=[np.log(row).tolist() for row in ROWS])
     made = load(logs, ragged=True, log_probs=True)
     assert (made.kind, made.logits[0, 2]) == ("logits", -np.inf)
@@ -99,7 +100,7 @@ def test_a_matrix_is_ragged_if_asked_for(tmp_path):
     (tmp_path / "c.csv").write_text("label,probs_0,probs_1,probs_2,n_choices\n0,0.7,0.3,0,2\n2,0.2,0.5,0.3,3\n")
     assert load(tmp_path / "c.csv", ragged=True).n_choices.tolist() == [2, 3]
     for counts, words in (
-        ([1, 3], "row 0, class 1: value is 0.3, and the row has 1 choices"),
+        ([1, 3], "row 0, class 1: value is 0.3, and the row's n_choices is 1; expected 0"),
         ([2, 4], "row 1: value is 4"),
     ):
         np.savez(tmp_path / "d.npz", labels=[0, 2], probs=probs, n_choices=counts)
