@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -312,6 +313,27 @@ def test_blocks_of_a_file_are_worked_on_side_by_side(expected, monkeypatch):
 
     monkeypatch.setattr(ck.CalibrationState, "update", meeting)
     assert shards.state_of_shard("whole.npz", block_rows=1000, threads=2).digest == expected.digest
+
+
+@pytest.mark.usefixtures("folder")
+def test_blocks_do_not_pile_up_while_whoever_is_told_of_them_is_slow(monkeypatch):
+    """As where a terminal was stopped by Ctrl-S: the rows of all blocks but the last ones are let go."""
+    logits, last_taken, held, update = [], threading.Event(), [], ck.CalibrationState.update
+
+    def watched(state, block, *, threads):
+        update(state, block, threads=threads)
+        logits.append(weakref.ref(block.logits))
+        if block.first_row == N - 100:
+            last_taken.set()
+
+    def slow(rows_read, _):
+        if rows_read == 200:
+            assert last_taken.wait(timeout=30)
+            held.append(sum(array() is not None for array in logits))
+
+    monkeypatch.setattr(ck.CalibrationState, "update", watched)
+    assert shards.state_of_shard("whole.npz", block_rows=100, threads=2, seen=slow).n == N
+    assert held[0] <= 4  # the first one, and those in the hands of two threads
 
 
 @pytest.mark.usefixtures("folder")

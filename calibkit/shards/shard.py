@@ -74,10 +74,10 @@ def state_of_shard(
     shares: list[Callable[[int], float]] = []
     n_rows = 0
 
-    def tell(block: Predictions) -> float:
+    def tell(more: int) -> float:
         """Say how far the file was read; blocks come in any order."""
         nonlocal n_rows
-        n_rows += len(block)
+        n_rows += more
         share = shares[0](n_rows)
         if seen is not None:
             seen(n_rows, share)
@@ -91,10 +91,10 @@ def state_of_shard(
             _take(state, name, cores)(first)
         except CalibkitError as refusal:
             blocks.throw(refusal)
-        more = tell(first) < 1
+        more = tell(len(first)) < 1
         states = [state, *(CalibrationState(**asked) for _ in range(1, _workers(state, cores) if more else 1))]
-        for block in spread(blocks, [_take(each, name, max(1, cores // len(states))) for each in states]):
-            tell(block)
+        for taken in spread(blocks, [_take(each, name, max(1, cores // len(states))) for each in states]):
+            tell(taken)
         for other in states[1:]:
             state.merge(other)
     return state.named(shard_name(path, reading.get("split")))

@@ -10,22 +10,24 @@ from calibkit.files.source import tells_of_change
 from calibkit.predictions import Predictions
 
 Take = Callable[[Predictions], None]
+Outcome = tuple[int, int, BaseException | None]  # of a block: its first row, how many it has, and its refusal
 
 
-def spread(blocks: Generator[Predictions], takers: Sequence[Take]) -> Iterator[Predictions]:
-    """Give each block to one of the takers, each in a thread of its own; yield the blocks that were taken.
+def spread(blocks: Generator[Predictions], takers: Sequence[Take]) -> Iterator[int]:
+    """Give each block to one of the takers, each in a thread of its own; yield how many rows each had that was taken.
 
-    Which taker gets which block, and in which order they are done, depends on the machine's mood. If a taker refuses a
-    block, no further one is read, and the refusal of the first such block is thrown into the generator of the blocks,
-    which may know better what is wrong with its file.
+    The blocks themselves are let go, for whoever counts their rows may be slower than the takers. Which taker gets
+    which block, and in which order they are done, depends on the machine's mood. If a taker refuses a block, no further
+    one is read, and the refusal of the first such block is thrown into the generator of the blocks, which may know
+    better what is wrong with its file.
     """
-    reader, outcomes = _Reader(blocks), SimpleQueue[tuple[Predictions, BaseException | None] | None]()
+    reader, outcomes = _Reader(blocks), SimpleQueue[Outcome | None]()
 
     def work(take: Take) -> None:
         """Take blocks until there are none."""
         try:
             while (block := reader.next()) is not None:
-                outcomes.put((block, reader.offer(block, take)))
+                outcomes.put((block.first_row, len(block), reader.offer(block, take)))
         finally:
             outcomes.put(None)
 
@@ -39,18 +41,18 @@ def spread(blocks: Generator[Predictions], takers: Sequence[Take]) -> Iterator[P
     reader.complain()
 
 
-def _taken(
-    outcomes: SimpleQueue[tuple[Predictions, BaseException | None] | None], working: int, reader: "_Reader"
-) -> Iterator[Predictions]:
-    """The blocks that were taken, until no thread works any more."""
+def _taken(outcomes: SimpleQueue[Outcome | None], working: int, reader: "_Reader") -> Iterator[int]:
+    """Rows of the blocks that were taken, until no thread works any more."""
     while working:
         outcome = outcomes.get()
         if outcome is None:
             working -= 1
-        elif outcome[1] is None:
-            yield outcome[0]
+            continue
+        first_row, n_rows, refusal = outcome
+        if refusal is None:
+            yield n_rows
         else:
-            reader.refusals.append((outcome[0].first_row, outcome[1]))
+            reader.refusals.append((first_row, refusal))
 
 
 class _Reader:
