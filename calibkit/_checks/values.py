@@ -66,7 +66,8 @@ def _range_hint(value: float, row_values: AnyArray | None) -> str:
         other = "log-probabilities: log_probs=True" if value < 0 else "rows that sum to 100: divide by 100"
         return f"It looks like logits: pass it as logits ({other})."
     wide = row_values.astype(np.float64)
-    if wide.max() <= 0 and abs(np.exp(wide).sum() - 1) < 0.01:
+    # A logarithm of 0 stands beside -inf alone, which is a fault of its own: other zeros fill a ragged row up.
+    if wide.max() <= 0 and abs(np.exp(wide[wide < 0]).sum() - 1) < 0.01:
         return "The row looks like log-probabilities: pass log_probs=True."
     if wide.min() >= 0 and abs(wide.sum() - 100) < 1:
         return f"Rows sum to 100: {_PERCENT}"

@@ -29,6 +29,11 @@ def test_rows_are_filled_up_with_what_is_impossible():
     assert logs.logits[0].tolist() == [np.log(0.7), np.log(0.3), -np.inf]
 
 
+def test_logarithms_are_told_in_spite_of_what_fills_them_up():
+    with pytest.raises(DataError, match=r"row 0, class 0: value is -0\.35.*log-probabilities: pass log_probs=True"):
+        ragged(rows=[np.log(row) for row in ROWS])
+
+
 def test_nothing_is_ragged_by_itself():
     with pytest.raises(InputFormatError, match=r"probs cannot be read .* Rows need equal lengths .*ragged=True"):
         Predictions.from_probs(LABELS, ROWS)
