@@ -12,7 +12,7 @@ from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
 from calibkit.bracket import Chance, chance_from
 from calibkit.calibration_error import NORMS, Norm, calibration_error
-from calibkit.errors import OptionError, ShapeError
+from calibkit.errors import OptionError
 from calibkit.pairs import Pairs, TiedPairs, read_pairs
 from calibkit.predictions import Predictions
 from calibkit.resampling import calibrated_outcomes, calibrated_rows, chance, chance_of_pairs
@@ -70,9 +70,9 @@ def expected_by_chance(
     (`evaluate` knows groups).
 
     In the views "classwise" and "flattened" a draw gives each row one label with its own probabilities. For more than
-    8,192 rows (or 4 million probabilities) labels are drawn for a random sample of so many, and their errors brought
-    to n rows: the mean and variance that independent cells would have are exact for all rows, and only what cells share
-    comes from the sample.
+    8,192 rows (or 4 million probabilities) labels are drawn for a random sample of so many, and of more than about
+    4,000 classes for 2,048 rows. Their errors are brought to n rows: what each cell expects is that of all rows, and
+    only what cells share comes from the sample.
 
     References
     ----------
@@ -108,8 +108,6 @@ def _of_many_pairs(
         raise OptionError(f'norm="{norm}": in the {view} view a chance level is known for norm="l1" alone.')
     _, binned = score_and_bin(predictions, view=view, binning=binning)
     assert binned.sample is not None  # kept with the tables of these views
-    if binned.sample.too_small:
-        raise ShapeError(f"too many classes for a chance level: {predictions.n_classes:,} in the {view} view.")
     return chance_of_pairs(binned.sample, binned.tables, binning, rng=rng, n_draws=n_draws)
 
 

@@ -283,22 +283,21 @@ def _null(scored: Scored, settings: Settings) -> Chance | None:
     if settings.confidence_level is None or len(scored.predictions) == 0:
         return None
     if scored.many_pairs:
-        # Groups and too many classes: why there is none is noted.
-        known = sample is not None and not sample.too_small and scored.predictions.groups is None
-        return chance_of_pairs(sample, scored.binned.tables, settings.binning, rng=rng) if known and sample else None
+        if scored.predictions.groups is not None:  # why there is none is noted
+            return None
+        assert sample is not None  # kept wherever there is a level
+        return chance_of_pairs(sample, scored.binned.tables, settings.binning, rng=rng)
     assert rows is not None  # kept wherever there is a level
     return chance(rows.table, rng=rng) if rows.groups is None else chance_of_groups(rows.present(), rng=rng)
 
 
 def _why_no_chance_level(scored: Scored) -> str | None:
     """Dependent rows show what chance does only where their groups are many: where the test keeps its size."""
-    rows, sample, reason = scored.binned.rows, scored.binned.sample, None
+    rows, reason = scored.binned.rows, None
     if len(scored.predictions) == 0:
         return None
     if scored.many_pairs and scored.predictions.groups is not None:
         reason = f"rows of a group are dependent, and so are the {scored.predictions.n_classes} outcomes of a row"
-    elif scored.many_pairs and sample is not None and sample.too_small:
-        reason = f"{len(sample.rows):,} rows of {sample.probs.shape[1]:,} classes are too few to draw it from"
     elif rows is not None and rows.groups is not None:
         reason = few_expected(rows.present())
     return None if reason is None else f"No chance level of ECE: {reason}."

@@ -109,7 +109,7 @@ def _chance(metric: Metric, scored: Scored, settings: Settings, rng: np.random.G
         return table_chance(metric.table_kernel, scored.binned.of_pairs, rng=rng)
     if metric.class_kernel is not None:
         sample, tables = scored.binned.sample, scored.binned.by_class
-        if sample is None or tables is None or sample.too_small:
+        if sample is None or tables is None:
             return None
         return chance_of_pairs(sample, tables, settings.binning, rng=rng)
     if metric.whole_chance is not None:

@@ -18,9 +18,11 @@ from calibkit.bracket import (
 from calibkit.calibration_error import curve_of
 from calibkit.class_tables import ClassBins
 from calibkit.intervals import MeanInterval, PairedEstimate, mean_interval, paired_t
+from calibkit.predictions import Predictions
 from calibkit.proportions import wilson_interval
 from calibkit.resampling import chance_of_groups, chance_of_pairs, few_expected
 from calibkit.sampled_rows import SampledRows
+from calibkit.state import CalibrationState
 
 # (low, high, p-value); None where a sample has no interval.
 Ends = tuple[float | None, float | None, float | None]
@@ -117,6 +119,20 @@ def many_pairs(
     null = chance_of_pairs(sample, tables, binning, rng=rng, n_draws=NULL_DRAWS)
     low, high, _ = many_pairs_ends(tables, n, pairs_per_row=k // len(tables), level=LEVEL, chance=null)
     return low, high, null.p_value
+
+
+def many_pairs_of_state(
+    rng: np.random.Generator, *, n: int, scores: Scores, view: Literal["classwise", "flattened"]
+) -> Ends:
+    """The same from a state, of calibrated rows that all differ: of many it keeps a sample."""
+    probs = scores.probs[rng.integers(len(scores.probs), size=n)] ** rng.uniform(0.8, 1.25, (n, 1))
+    probs /= probs.sum(axis=1, keepdims=True)
+    labels = (probs.cumsum(axis=1) > rng.random((n, 1)) * probs.sum(axis=1, keepdims=True)).argmax(axis=1)
+    state = CalibrationState(view=view, n_bins=len(scores.edges) - 1)
+    state.update(Predictions.from_probs(labels, probs), threads=1)
+    found = state.evaluation(confidence_level=LEVEL, rng=int(rng.integers(1 << 31)))
+    assert found.chance is not None
+    return found["ece"].low, found["ece"].high, found.chance.p_value
 
 
 def fraction(rng: np.random.Generator, *, design: Design, world: World) -> Ends:

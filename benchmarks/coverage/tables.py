@@ -31,6 +31,8 @@ GROUPS = (10, 30, 200)
 # Where chance levels are drawn: rows, and for how many of them labels are; groups of ten rows.
 CHANCE_SIZES = ((300, 300), (1_000, 1_000), (2_500, 500))
 CHANCE_GROUPS = (100, 300, 1_000)
+# Rows of a state, which keeps 1,024 or 2,048.
+STATE_SIZES = (300, 1_000, 5_000)
 BINS = (5, 15, 50)
 ERRORS = (0.0, 0.01, 0.03, 0.10)
 
@@ -136,6 +138,21 @@ def view_chance_line(view: Literal["classwise", "flattened"], k: int, plan: Plan
             null=True,
         )
         for n, most in CHANCE_SIZES
+    ]
+    return (view, str(k), entry(cells), rejections(cells)), cells
+
+
+def state_chance_line(view: Literal["classwise", "flattened"], k: int, plan: Plan) -> Line:
+    """The same from a state."""
+    scores = class_scores(k, "calibrated")
+    cells = [
+        plan.cell(
+            f"{k} classes, calibrated, n = {n:,}, from a state",
+            f"ECE, {view}",
+            partial(rows.repeated, partial(rows.many_pairs_of_state, n=n, scores=scores, view=view), 0.0),
+            null=True,
+        )
+        for n in STATE_SIZES
     ]
     return (view, str(k), entry(cells), rejections(cells)), cells
 
@@ -424,6 +441,12 @@ def tables() -> Iterator[Table]:
         title=f"ECE of k pairs a row and its chance level: n = {sizes}, the last from a sample of 500 rows",
         columns=("view", "k", "coverage", "p <= .05, %"),
         tasks=tuple(partial(view_chance_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100))),
+    )
+    states = " / ".join(f"{n:,}" for n in STATE_SIZES)
+    yield Table(
+        title=f"ECE of k pairs a row and its chance level, from a state: n = {states}, the last from a sample",
+        columns=("view", "k", "coverage", "p <= .05, %"),
+        tasks=tuple(partial(state_chance_line, *line) for line in product(("classwise", "flattened"), (2, 10, 100))),
     )
     yield from error_tables("RMSCE", tuple(product(SOME_KINDS, BINS, SHAPES)), some)
     many = " / ".join(f"{n:,}" for n in CERTAIN_SIZES)

@@ -6,7 +6,7 @@ Nothing that is printed as an interval is a percentile of resampled rows: benchm
 from calibkit.resampling.bins import chance, null_errors
 from calibkit.resampling.calibrated import calibrated_outcomes, calibrated_rows, merge_neighbours, pool_cells
 from calibkit.resampling.groups import chance_of_groups, few_expected
-from calibkit.resampling.vectors import chance_of_pairs
+from calibkit.resampling.vectors import chance_of_pairs, chance_of_sketch
 
 __all__ = [
     "calibrated_outcomes",
@@ -14,6 +14,7 @@ __all__ = [
     "chance",
     "chance_of_groups",
     "chance_of_pairs",
+    "chance_of_sketch",
     "few_expected",
     "merge_neighbours",
     "null_errors",

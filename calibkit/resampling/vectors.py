@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._numerics import Floats, sums_by
+from calibkit._numerics import Floats, Integers
 from calibkit.binning import Binning, BinTable, row_bins
-from calibkit.bracket import Chance, chance_from, effective_counts, null_size
+from calibkit.bracket import Chance, chance_from
 from calibkit.class_tables import stacked
-from calibkit.sampled_rows import SampledRows
+from calibkit.resampling.drawn import errors_of_drawn
+from calibkit.sampled_rows import N_LABELS, RowSketch, SampledRows
+
+# Rows that the different rows of a sketch are spread over: the draws of as many are brought to all rows.
+_MOST_SPREAD = 1 << 13
 
 
 def chance_of_pairs(
@@ -40,13 +44,7 @@ def chance_of_pairs(
     A draw gives each row a label with its own probabilities: the k outcomes of a row exclude each other, as they do in
     the data. Up to 8,192 rows (or 4 million probabilities) that is all.
 
-    Of more, a random sample of m rows is drawn for, and its errors are brought to n rows by
-
-        mean_n + (mean of draws - mean_m) / sqrt(n/m) + (draw - mean of draws) sqrt(var / variance of draws),
-        var = (variance of draws - var_m) / (n/m) + var_n,
-
-    where mean and var are those of |D| summed over the (class, bin) cells of n or m rows as if cells were independent:
-    exact for each cell, sparse ones too, from the tables of all rows. Only what cells share comes from the sample.
+    Of more, a random sample stands for all rows: see `calibkit.resampling.drawn`.
 
     References
     ----------
@@ -66,82 +64,92 @@ def chance_of_pairs(
     (True, 1.0)
     """
     if sample.n == 0:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
-    cells, width = _cells(sample.probs, tables, binning)
-    ours = _sample_table(sample, cells, width)
-    null = np.empty(n_draws)
-    for draw, drawn in enumerate(_drawn_cells(sample.probs, cells, rng, n_draws)):
-        happened = np.bincount(drawn, sample.weights, width)
-        null[draw] = np.abs(ours.confidence_sum - happened).sum()
-    null /= ours.weight.sum()
-    if not sample.whole:
-        null = _of_all_rows(null, ours, tables, sample.n / len(sample.rows))
-    seen = sum(float(np.abs(table.confidence_sum - table.outcome_sum).sum()) for table in stacked(tables))
-    return chance_from(seen / _pairs(tables), np.maximum(null, 0.0))
+        return _without_rows()
+    if sample.whole:
+        cells = _cells(sample.probs, tables, binning)
+        null = _errors_of_vectors(sample, cells, sum(table.count.size for table in tables), rng, n_draws)
+        return chance_from(_seen(tables), null)
+    if sample.drawn is None:
+        drawn = _drawn_cells(sample.probs, _cells(sample.probs, tables, binning), rng, N_LABELS)
+    else:
+        drawn = _cells_of(sample.drawn.labels.astype(np.int64), sample.drawn.forecast, tables, binning)
+    null = errors_of_drawn(drawn, sample.weights, tables, sample.n, rng=rng, n_draws=n_draws)
+    return chance_from(_seen(tables), null)
 
 
-def _cells(probs: Floats, tables: Sequence[BinTable], binning: Binning) -> tuple[NDArray[np.intp], int]:
-    """The cell of every pair, (m, k): a bin, or a bin of its class; and how many there are."""
+def chance_of_sketch(
+    sketch: RowSketch, tables: Sequence[BinTable], n: int, *, rng: np.random.Generator, n_draws: int = 500
+) -> Chance:
+    """The same of n rows of which a sketch is left.
+
+    Examples
+    --------
+    >>> from calibkit.binning import bin_table
+    >>> from calibkit.sampled_rows import empty_sketch
+    >>> # 400 rows (.5, .5), whose drawn labels fall in bin 7 of class 0 or of class 1, which is cell 22.
+    >>> cells = np.tile([7, 22], (1, N_LABELS // 2))
+    >>> sketch = empty_sketch(10).with_rows(np.zeros(400, dtype=np.uint64), lambda rows: cells)
+    >>> tables = [bin_table(np.full(400, 0.5), np.arange(400) % 2 == c, Binning()) for c in (0, 1)]
+    >>> null = chance_of_sketch(sketch, tables, 400, rng=np.random.default_rng(0))
+    >>> 0.018 < null.mean < 0.022, null.p_value
+    (True, 1.0)
+    """
+    if n == 0:
+        return _without_rows()
+    drawn = sketch.cells[sketch.spread(_MOST_SPREAD)].astype(np.int64)
+    null = errors_of_drawn(drawn, np.ones(len(drawn)), tables, n, rng=rng, n_draws=n_draws)
+    return chance_from(_seen(tables), null)
+
+
+def _without_rows() -> Chance:
+    return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+
+
+def _seen(tables: Sequence[BinTable]) -> float:
+    """The ECE of all pairs."""
+    parts = stacked(tables)
+    gap = sum(float(np.abs(table.confidence_sum - table.outcome_sum).sum()) for table in parts)
+    return gap / sum(float(table.weight.sum()) for table in parts)
+
+
+def _cells(probs: Floats, tables: Sequence[BinTable], binning: Binning) -> NDArray[np.intp]:
+    """The cell of every pair, (m, k): a bin, or a bin of its class."""
+    labels = np.broadcast_to(np.arange(probs.shape[1]), probs.shape)
+    return _cells_of(labels, probs, tables, binning)
+
+
+def _cells_of(labels: Integers, forecast: Floats, tables: Sequence[BinTable], binning: Binning) -> NDArray[np.intp]:
+    """The cells of pairs of some classes and forecasts, of any shape."""
     if len(tables) == 1 or binning.strategy == "uniform":
         edges = tables[0].edges
-        index = row_bins(probs.ravel(), edges, binning.edges).reshape(probs.shape).astype(np.intp)
-        apart = 0 if len(tables) == 1 else len(edges) - 1
-        return index + apart * np.arange(probs.shape[1]), len(tables) * (len(edges) - 1)
+        index = row_bins(forecast.ravel(), edges, binning.edges).reshape(forecast.shape).astype(np.intp)
+        return index if len(tables) == 1 else index + (len(edges) - 1) * labels
     # Quantile bins: each class has its own.
     starts = np.cumsum([0, *(len(table.edges) - 1 for table in tables)])
-    columns = [row_bins(p, table.edges, binning.edges) for p, table in zip(probs.T, tables, strict=True)]
-    return np.stack(columns, axis=1).astype(np.intp) + starts[:-1], int(starts[-1])
+    cells = np.empty(forecast.shape, dtype=np.intp)
+    order = np.argsort(labels, axis=None, kind="stable")
+    flat, ends = forecast.ravel(), np.searchsorted(labels.ravel()[order], np.arange(len(tables) + 1))
+    for c, table in enumerate(tables):
+        own = order[ends[c] : ends[c + 1]]
+        cells.ravel()[own] = starts[c] + row_bins(flat[own], table.edges, binning.edges)
+    return cells
 
 
-def _drawn_cells(probs: Floats, cells: NDArray[np.intp], rng: np.random.Generator, n_draws: int) -> NDArray[np.int32]:
-    """The cell of a label drawn for each row with its probabilities, (n_draws, m)."""
+def _errors_of_vectors(
+    sample: SampledRows, cells: NDArray[np.intp], width: int, rng: np.random.Generator, n_draws: int
+) -> Floats:
+    """The errors of calibrated models, of rows that are all there."""
+    expected = np.bincount(cells.ravel(), np.ravel(sample.weights[:, None] * sample.probs), width)
+    null = np.empty(n_draws)
+    for draw, drawn in enumerate(_drawn_cells(sample.probs, cells, rng, n_draws).T):
+        null[draw] = np.abs(expected - np.bincount(drawn, sample.weights, width)).sum()
+    return np.asarray(null / (sample.weights.sum() * sample.probs.shape[1]))
+
+
+def _drawn_cells(probs: Floats, cells: NDArray[np.intp], rng: np.random.Generator, count: int) -> Integers:
+    """The cells of labels drawn for each row with its probabilities, (m, count)."""
     reached = np.cumsum(probs, axis=1)
-    drawn = np.empty((len(probs), n_draws), dtype=np.int32)
+    drawn = np.empty((len(probs), count), dtype=np.intp)
     for row, (ends, places) in enumerate(zip(reached, cells, strict=True)):
-        drawn[row] = places[np.searchsorted(ends, ends[-1] * rng.random(n_draws), side="right")]
-    return np.ascontiguousarray(drawn.T)
-
-
-def _sample_table(sample: SampledRows, cells: NDArray[np.intp], width: int) -> BinTable:
-    """The sums of the sample's forecasts; it has no outcomes."""
-    weights, place = np.repeat(sample.weights, cells.shape[1]), cells.ravel()
-    weight, squared, expected = (
-        sums_by(place, values, width) for values in (weights, weights**2, weights * sample.probs.ravel())
-    )
-    count = np.bincount(place, minlength=width)
-    return BinTable(
-        edges=np.array([0.0, 1.0]),
-        count=count,
-        weight=weight,
-        weight_squared=squared,
-        confidence_sum=expected,
-        outcome_sum=np.zeros(width),
-        weighted=True,
-    )
-
-
-def _of_all_rows(null: Floats, ours: BinTable, tables: Sequence[BinTable], times: float) -> Floats:
-    """The errors of a sample brought to `times` as many rows, whose tables are these."""
-    mean_m, variance_m = _if_independent([ours])
-    mean_n, variance_n = _if_independent(tables)
-    spread = float(null.var(ddof=1))
-    variance = max((spread - variance_m) / times + variance_n, 0.0)
-    middle = mean_n + (null.mean() - mean_m) / np.sqrt(times)
-    return np.asarray(middle + (null - null.mean()) * np.sqrt(variance / spread if spread > 0 else 0.0))
-
-
-def _if_independent(tables: Sequence[BinTable]) -> tuple[float, float]:
-    """Mean and variance of the error of a calibrated model whose cells are independent binomials."""
-    mean = variance = 0.0
-    for table in stacked(tables):
-        weight = np.where(table.count > 0, table.weight, 1.0)
-        rate = np.clip(table.confidence_sum / weight, 0.0, 1.0)
-        size = null_size(np.rint(effective_counts(table)), rate) * table.weight
-        mean += float(size.sum())
-        variance += float((table.weight_squared * rate * (1 - rate) - size**2).sum())
-    return mean / _pairs(tables), variance / _pairs(tables) ** 2
-
-
-def _pairs(tables: Sequence[BinTable]) -> float:
-    """Weight of all pairs."""
-    return sum(float(table.weight.sum()) for table in stacked(tables))
+        drawn[row] = places[np.searchsorted(ends, ends[-1] * rng.random(count), side="right")]
+    return drawn

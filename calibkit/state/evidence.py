@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import nan, sqrt
 
+import numpy as np
+
 from calibkit._numerics import Floats, weighted_mean
 from calibkit.binning import BinTable
+from calibkit.bracket import Chance
 from calibkit.evidence import About
 from calibkit.intervals import MeanInterval, infinite_rows, spread_interval
 from calibkit.metrics import METRICS
 from calibkit.pairs import PairView
 from calibkit.pseudo_values import few_answers
+from calibkit.resampling import chance_of_sketch
 from calibkit.tally import Histogram, Moments, Tally, forecast_moments, gap_moments, histogram_of, score_moments
 from calibkit.units import Spread, Units
 
@@ -48,6 +52,11 @@ class Tallied:
     def tables(self) -> Sequence[BinTable]:
         """The bin tables of the view."""
         return (self.table,) if self.of_view is None else self.of_view
+
+    def chance_of_pairs(self, rng: np.random.Generator) -> Chance | None:
+        """What a calibrated model would show of the ECE over k pairs a row; None without a sample of rows."""
+        sketch = self.tally.sketch
+        return None if sketch is None else chance_of_sketch(sketch, self.tables, self.about.n, rng=rng)
 
     @property
     def bracketed(self) -> BinTable:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from calibkit.exact import LIMB_BITS, N_LIMBS
 from calibkit.files.atomic import atomic_write
 from calibkit.files.source import AnyPath, open_source
 from calibkit.files.strict_json import strict_json
+from calibkit.sampled_rows import N_LABELS, RowSketch
 from calibkit.state.settings import StateSettings
 from calibkit.state.sources import Source
 from calibkit.tally import GRID, Facts, Tally
@@ -124,6 +125,10 @@ def _arrays(tally: Tally) -> Iterator[tuple[str, Integers]]:
     if tally.class_counts is not None:
         yield "class_cells", pairs.astype("<i8")
         yield "class_counts", tally.class_counts[:, pairs].astype("<i8")
+    if tally.sketch is not None:
+        yield "row_hashes", tally.sketch.hashes.astype("<u8").view("<i8")
+        yield "row_counts", tally.sketch.counts.astype("<i8")
+        yield "row_cells", tally.sketch.cells.astype("<i4").view("<i8")  # two in one
     for name, sums in sorted(tally.sums.items()):
         where = _where(name, filled, pairs)
         held = sums if where is None else sums.at(where)
@@ -160,12 +165,25 @@ def _state(header: Mapping[str, Any], body: memoryview) -> tuple[Any, ...]:
     pairs = stored.get("class_cells", cells[:0])
     if tally.class_counts is not None:
         tally.class_counts[:, _inside(pairs, tally.class_counts.shape[1])] = stored["class_counts"]
+        tally.sketch = _sketch(stored, tally)
     for name, sums in tally.sums.items():
         where = _where(name, cells, pairs)
         where = slice(None) if where is None else where
         sums.limbs[:, where], sums.beyond[where] = stored[name][:N_LIMBS], stored[name][N_LIMBS]
     _check_counts(tally)
     return settings, tally, notes, sources
+
+
+def _sketch(stored: Mapping[str, Integers], tally: Tally) -> RowSketch | None:
+    """The sample of rows; None in a file that was written before there was one."""
+    if "row_hashes" not in stored or tally.sketch is None:
+        return None
+    return replace(
+        tally.sketch,
+        hashes=stored["row_hashes"].astype("<i8").view("<u8").astype(np.uint64),
+        counts=stored["row_counts"],
+        cells=stored["row_cells"].astype("<i8").view("<i4").astype(np.int32),
+    )
 
 
 def _inside(cells: Integers, count: int) -> Integers:
@@ -217,6 +235,7 @@ def _check_counts(tally: Tally) -> None:
         or any(part.min() < 0 or part.max() >= 1 << LIMB_BITS for part in limbs)
         or any(part.min() < 0 for part in beyond)
         or not _pairs_of_rows(tally)
+        or not _sample_of_rows(tally)
     ):
         raise InputFormatError("holds sums that no rows could have left")
 
@@ -231,4 +250,20 @@ def _pairs_of_rows(tally: Tally) -> bool:
         labels.min() >= 0
         and np.all(labels <= pairs)
         and (pairs.sum(), labels.sum()) == (k * tally.facts.n, tally.facts.n)
+    )
+
+
+def _sample_of_rows(tally: Tally) -> bool:
+    """Whether the sample can be one of these rows: all of them, where they are few."""
+    sketch = tally.sketch
+    if sketch is None or tally.class_counts is None:
+        return True
+    s = len(sketch.hashes)
+    return bool(
+        s <= sketch.most
+        and (sketch.counts.shape, sketch.cells.shape) == ((s,), (s, N_LABELS))
+        and np.all(sketch.hashes[:-1] < sketch.hashes[1:])
+        and np.all(sketch.counts > 0)
+        and (sketch.n == tally.facts.n or (s == sketch.most and sketch.n < tally.facts.n))
+        and np.all((sketch.cells >= 0) & (sketch.cells < tally.class_counts.shape[1]))
     )

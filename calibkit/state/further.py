@@ -161,7 +161,11 @@ def _chances(evidence: Tallied, values: Mapping[str, Estimate], settings: Settin
     pairs = cells.pairs(evidence.pair_view)
     for name in values:
         metric = METRICS[name]
-        if name in _PARTS and metric.by_chance:
+        if metric.class_kernel is not None:
+            of_classes = evidence.chance_of_pairs(stream(settings, name))
+            if of_classes is not None:
+                yield name, of_classes
+        elif name in _PARTS and metric.by_chance:
             yield (
                 name,
                 miscalibration_by_chance(

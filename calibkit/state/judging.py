@@ -3,6 +3,7 @@
 import numpy as np
 
 from calibkit.binning import Binning
+from calibkit.bracket import Chance
 from calibkit.calibration_error import curve_of
 from calibkit.evaluation import Evaluation, judge_evidence
 from calibkit.evidence import About, what_was_seen
@@ -18,6 +19,10 @@ from calibkit.views import absent_classes, merged_bins
 
 # Rankings with intervals, where rows have no weights.
 _RANKINGS = ("aurc", "augrc")
+_NO_SAMPLE = (
+    "No chance level of ECE: in this view it is drawn from a sample of the rows, and a part of the state was saved by "
+    "a calibkit that kept none."
+)
 
 
 def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: Settings) -> Evaluation:
@@ -37,9 +42,7 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
     told: dict[str, object] = {"rows": "state"}
     if more.bounds:
         told["error_bounds"] = {name: plain_number(bound) for name, bound in more.bounds.items()}
-    null = None
-    if level is not None and about.n and not about.many_pairs:
-        null = chance(table, rng=np.random.default_rng(settings.seed))
+    null = _null(evidence, settings) if level is not None and about.n else None
     drawn, view = (evidence.tables[0], "flattened") if about.view == "flattened" else (table, evidence.pair_view)
     return judge_evidence(
         evidence,
@@ -52,11 +55,19 @@ def evaluation_of(about: About, tally: Tally, notes: tuple[str, ...], settings: 
             *what_was_seen(about, tally.facts, effective=evidence.effective),
             *merged_bins((table,), settings.binning),
             *(absent_classes(tally.classes) if about.view == "classwise" and tally.classes is not None else ()),
-            *(("No chance level of ECE: in this view it is drawn from rows.",) if about.many_pairs and level else ()),
+            *((_NO_SAMPLE,) if about.many_pairs and tally.sketch is None and level is not None else ()),
             *distances(more.bounds),
         ),
         told=told,
     )
+
+
+def _null(evidence: Tallied, settings: Settings) -> Chance | None:
+    """What a calibrated model would show of the ECE; None where nothing tells."""
+    rng = np.random.default_rng(settings.seed)
+    if not evidence.about.many_pairs:
+        return chance(evidence.table, rng=rng)
+    return evidence.chance_of_pairs(rng)
 
 
 def _cut(tally: Tally, binning: Binning) -> Cut:

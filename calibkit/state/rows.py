@@ -2,21 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibkit._intake.rows import arrays_at
-from calibkit.binning import BinTable
+from calibkit._numerics import Floats, Integers
+from calibkit.binning import BinTable, assign_bins
 from calibkit.class_tables import ClassBins
 from calibkit.errors import DataError
 from calibkit.predictions import Predictions
-from calibkit.scores import score_rows
+from calibkit.sampled_rows import DrawnLabels, RowHashes
+from calibkit.scores import RowScores, Visit, score_rows
 from calibkit.state.settings import StateSettings
 from calibkit.tally import Tally
 from calibkit.views import visit_binary
 
 # Rows per step of an update: its vectors are what an update needs of memory.
 STEP = 1 << 18
+# Probabilities of rows that are scored once more, at a time.
+_PAIRS = 1 << 22
 # Weights of this size have cubes beyond exact sums; a mean weight below the other end loses digits in them.
 LARGEST_WEIGHT, _SMALLEST_MEAN_WEIGHT = 2.0**17, 2.0**-16
 
@@ -53,11 +59,45 @@ def take_rows(tally: Tally, rows: Predictions, settings: StateSettings, *, threa
         tally.take(rows, score_rows(rows, threads=threads), settings.view)
         return
     assert rows.labels is not None
-    classes = ClassBins(rows.labels, rows.n_classes or 2, settings.bins)
-    scores = score_rows(rows, threads=threads, visit=classes.visit)
-    if rows.is_binary:
-        visit_binary(classes.visit, scores)
+    k = rows.n_classes or 2
+    classes, hashes = ClassBins(rows.labels, k, settings.bins), RowHashes(len(rows), k)
+
+    def visit(start: int, block: Floats) -> None:
+        hashes.visit(start, block)
+        classes.visit(start, block)
+
+    scores = _shown(rows, visit, threads)
+    if tally.sketch is None:  # a part of its rows has none
+        tally.take(rows, scores, settings.view, classes)
+        return
+    draw = partial(_drawn_cells, rows, hashes.values, settings, threads)
+    sketch = tally.sketch.with_rows(hashes.values, draw)
     tally.take(rows, scores, settings.view, classes)
+    tally.sketch = sketch
+
+
+def _shown(rows: Predictions, visit: Visit, threads: int | None) -> RowScores:
+    """Score rows, and show the visitor the probabilities of all classes."""
+    scores = score_rows(rows, threads=threads, visit=visit)
+    if rows.is_binary:
+        visit_binary(visit, scores)
+    return scores
+
+
+def _drawn_cells(
+    rows: Predictions, hashes: NDArray[np.uint64], settings: StateSettings, threads: int | None, some: NDArray[np.intp]
+) -> Integers:
+    """The cells of labels drawn for some of the rows, which are scored once more: their probabilities were not kept."""
+    drawn = DrawnLabels(hashes[some])
+    order = np.argsort(some)  # rows of a file are read in order
+    step = max(1, _PAIRS // (rows.n_classes or 2))
+    for start in range(0, len(some), step):
+        part = order[start : start + step]
+        labels = DrawnLabels(hashes[some[part]])
+        _shown(rows.take(some[part]), labels.visit, threads)
+        drawn.labels[part], drawn.forecast[part] = labels.labels, labels.forecast
+    bins = assign_bins(drawn.forecast, settings.cells.edges, settings.edges)
+    return bins if settings.view == "flattened" else bins + settings.n_bins * drawn.labels
 
 
 def check_mean_weight(table: BinTable) -> None:

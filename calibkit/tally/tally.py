@@ -12,10 +12,14 @@ from calibkit._numerics import Floats, Integers
 from calibkit.class_tables import ClassBins
 from calibkit.exact import ExactSums, exact_sums, zero_sums
 from calibkit.predictions import Predictions
+from calibkit.sampled_rows import RowSketch, empty_sketch
 from calibkit.scores import RowScores
 from calibkit.tally.facts import Facts, facts_of
 from calibkit.tally.grid import Cells
 from calibkit.tally.moments import UNWEIGHTED, WEIGHTED, WEIGHTS, powers_of, powers_of_weights
+
+# Different rows that are kept of those with many pairs. In view flattened how much a bin varies is known from them.
+_MOST_CELLS, _MOST_PAIRS = 1 << 10, 1 << 11
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -45,6 +49,8 @@ class Tally:
         Rows of each true class, where the classes are known.
     class_counts : ndarray of shape (2, k b) or (2, b), int64, or None
         In view classwise by class and bin, in view flattened by bin: pairs, and those whose class is the label.
+    sketch : RowSketch or None
+        In views of many pairs a row a sample of the rows; None where a part of them has none.
 
     Examples
     --------
@@ -65,6 +71,7 @@ class Tally:
     sums: dict[str, ExactSums]
     classes: Integers | None = None
     class_counts: Integers | None = None
+    sketch: RowSketch | None = None
 
     def __add__(self, other: "Tally") -> "Tally":
         """The tally of the rows of both."""
@@ -76,6 +83,7 @@ class Tally:
             sums={name: sums + other.sums[name] for name, sums in self.sums.items()},
             classes=_added(self.classes, other.classes),
             class_counts=_added(self.class_counts, other.class_counts),
+            sketch=None if self.sketch is None or other.sketch is None else self.sketch + other.sketch,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -88,6 +96,7 @@ class Tally:
             and np.array_equal(self.extent, other.extent)
             and same(self.classes, other.classes)
             and same(self.class_counts, other.class_counts)
+            and self.sketch == other.sketch
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -193,4 +202,5 @@ def empty_tally(
         sums={name: zero_sums(size) for name, size in sizes.items()},
         classes=np.zeros(n_classes, dtype=np.int64) if n_classes is not None and labelled else None,
         class_counts=np.zeros((2, n_tables * cells.binning.n_bins), dtype=np.int64) if n_tables else None,
+        sketch=empty_sketch(_MOST_PAIRS if n_tables == 1 else _MOST_CELLS) if n_tables else None,
     )

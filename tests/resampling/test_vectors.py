@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import calibkit as ck
-from calibkit import sampled_rows
 from calibkit.binning import Binning, bin_table
 from calibkit.resampling import chance_of_pairs
-from calibkit.sampled_rows import SampledRows
+from calibkit.sampled_rows import SampledRows, keeping
 from calibkit.views import score_and_bin
 
 
@@ -110,7 +109,7 @@ def test_calibrated_models_are_rejected_as_often_as_said(view):
     assert np.mean(means) == pytest.approx(np.mean(seen), rel=0.06)
 
 
-def test_evaluate_shows_it_and_says_where_it_does_not(monkeypatch):
+def test_evaluate_shows_it_and_says_where_it_does_not():
     rng = np.random.default_rng(4)
     logits = 2 * rng.normal(size=(900, 5))
     labels = draw(softmax(logits), rng)
@@ -126,10 +125,43 @@ def test_evaluate_shows_it_and_says_where_it_does_not(monkeypatch):
     found = ck.evaluate(grouped, view="classwise")
     assert found.chance is None
     assert any(note.startswith("No chance level of ECE: rows of a group are dependent") for note in found.notes)
-    monkeypatch.setattr(sampled_rows, "_MOST_PAIRS", 2_000)
-    many = ck.evaluate(ck.Predictions.from_logits(labels, logits), view="classwise")
-    assert many.chance is None
-    assert "No chance level of ECE: 400 rows of 5 classes are too few to draw it from." in many.notes
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("view", ["classwise", "flattened"])
+def test_too_many_classes_for_whole_rows(monkeypatch, view, weighted, strategy):
+    rng = np.random.default_rng(8)
+    probs = softmax(2 * rng.normal(size=(900, 6)))
+    weights = rng.uniform(0.5, 2, 900) if weighted else None
+    predictions = ck.Predictions.from_probs(draw(probs, rng), probs, weights=weights)
+    whole = ck.evaluate(predictions, view=view, binning=strategy)
+    monkeypatch.setattr(keeping, "_MOST_PAIRS", 3_000)  # 500 whole rows, which are too few
+    labels = ck.evaluate(predictions, view=view, binning=strategy)
+    assert labels.chance != whole.chance
+    assert labels["ece"] == whole["ece"]
+    assert labels.chance.mean == pytest.approx(whole.chance.mean, rel=0.05)
+    assert labels.chance.p95 == pytest.approx(whole.chance.p95, rel=0.06)
+    assert labels.chance.p_value == pytest.approx(whole.chance.p_value, abs=0.12)
+    assert not any("No chance level" in note for note in labels.notes)
+    assert labels == ck.evaluate(predictions, view=view, binning=strategy, threads=2)
+    if not weighted:
+        sharp = ck.Predictions.from_probs(predictions.labels, probs**3 / (probs**3).sum(axis=1, keepdims=True))
+        assert ck.evaluate(sharp, view=view, binning=strategy).chance.p_value < 0.01
+
+
+def test_a_vocabulary_has_it():
+    rng = np.random.default_rng(2)
+    probs = softmax(3 * rng.normal(size=(60, 6_000)))
+    labels = draw(probs, rng)
+    honest = ck.expected_by_chance(labels, probs, view="classwise")
+    # Cells are so sparse that nearly every label is alone in its own: the error is just below 2/k.
+    assert 1.0 / 6_000 < honest.mean < honest.p95 < 2 / 6_000
+    assert honest.p_value > 0.02
+    wrong = ck.expected_by_chance(np.argmin(probs, axis=1), probs, view="classwise")
+    assert wrong.p_value < 0.01
+    everything = ck.evaluate(ck.Predictions.from_probs(labels, probs), metrics="all")
+    assert everything.by_chance["classwise_ece"].mean == pytest.approx(honest.mean, rel=0.01)
 
 
 def test_all_metrics_have_it_for_errors_by_class():

@@ -14,9 +14,9 @@ FEW, MANY = 250, 70_000
 ORDERS = 20
 
 
-def state_of(rows, index, *, block, threads):
+def state_of(rows, index, *, block, threads, view=None):
     """A state of some rows, updated block by block."""
-    state = ck.CalibrationState()
+    state = ck.CalibrationState(view=view)
     for start in range(0, len(index), block):
         state.update(rows.take(index[start : start + block]), threads=threads)
     return state
@@ -43,7 +43,7 @@ def test_small_blocks(kind, weighted, block, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("view", ["top-label", "classwise"])
+@pytest.mark.parametrize("view", ["top-label", "classwise", "flattened"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("n_classes", [2, 64, 1_000, 5_000])
 def test_rows_of_many_classes(n_classes, dtype, view, threads):
@@ -90,3 +90,24 @@ def test_orders_of_rows_and_of_shards(many, n_shards):
         assert total.digest == expected.digest
         evaluation = evaluation or total.evaluation()
     assert evaluation == expected.evaluation()
+
+
+@pytest.mark.parametrize("view", ["classwise", "flattened"])
+@pytest.mark.parametrize(("kind", "n"), [("float32", 9_000), ("probs", 9_000), ("event", 9_000), ("rounded", 30_000)])
+def test_the_sample_of_rows(kind, n, view):
+    """More rows than are kept, of which some are equal: of "rounded" there are few that differ."""
+    rows = predictions("probs" if kind == "rounded" else kind, n)
+    if kind == "rounded":
+        first = np.random.default_rng(0).integers(0, 40, n) / 40
+        rows = ck.Predictions.from_probs(rows.labels % 2, np.stack([first, 1 - first], axis=1))
+    expected = state_of(rows, np.arange(n), block=n, threads=1, view=view)
+    rng = np.random.default_rng(1)
+    for n_shards, block, threads in ((1, 1_000, 2), (3, 65_536, 1), (16, 211, 2)):
+        shards = np.array_split(rng.permutation(n), n_shards)
+        states = [state_of(rows, index, block=block, threads=threads, view=view) for index in shards]
+        for _ in range(3):
+            total = ck.CalibrationState(view=view)
+            for place in rng.permutation(n_shards):
+                total.merge(states[place], allow_duplicates=True)
+            assert total.digest == expected.digest
+    assert total.evaluation() == expected.evaluation()
