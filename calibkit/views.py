@@ -113,12 +113,12 @@ def score_and_bin(
     keep_rows : bool, default True
         Whether to keep what intervals and chance levels need: each row's bin and gap, or a sample of whole rows.
     by_class : bool, default False
-        Whether to bin each class by itself too, whatever the view, where the same pass can: with bins of equal width.
+        Whether to bin each class by itself too, whatever the view, where the rows have the probabilities of all.
 
     Returns
     -------
     RowScores, Binned
-        Quantile bins of the views classwise and flattened hold all n k probabilities in memory on the way.
+        Quantile bins of classes, and of view flattened, hold all n k probabilities in memory on the way.
     """
     view = resolve_view(predictions, view)
     many = view in ("classwise", "flattened")
@@ -150,10 +150,9 @@ def score_and_bin(
 
 
 def _at_once(predictions: Predictions, binning: Binning) -> bool:
-    """Whether each class can be binned while the rows are scored, without much memory."""
+    """Whether each class can be binned while the rows are scored."""
     of_classes = predictions.kind in ("logits", "probs") and predictions.n_choices is None
-    whole = of_classes and binning.strategy == "uniform"
-    return whole and fits_cells(binning.n_bins, predictions.n_classes or 2)
+    return of_classes and fits_cells(binning.n_bins, predictions.n_classes or 2)
 
 
 def visit_binary(visit: Visit, scores: RowScores) -> None:

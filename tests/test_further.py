@@ -85,10 +85,26 @@ def test_metrics_of_tables_are_those_of_the_predicted_class_in_every_view(view, 
         assert found[name].value == pytest.approx(alone, abs=1e-13), name
 
 
-def test_the_classes_are_binned_while_the_rows_are_scored(monkeypatch):
+@pytest.mark.parametrize("binning", ["uniform", "quantile"])
+def test_the_classes_are_binned_while_the_rows_are_scored(monkeypatch, binning):
     monkeypatch.setattr("calibkit.binned.by_class.score_and_bin", lambda *_, **__: pytest.fail("another pass"))
     for predictions in (sample(), ck.Predictions.from_probs([0, 1, 1], [0.3, 0.4, 0.9])):
-        assert 0 < ck.evaluate(predictions, metrics="all")["classwise_ece"].value < 1
+        found = ck.evaluate(predictions, metrics="all", binning=binning)
+        assert 0 < found["classwise_ece"].value < 1
+        assert not any("classwise" in n for n in found.notes if n.startswith("Read the array once more: "))
+
+
+@pytest.mark.parametrize("view", ["top-label", "flattened"])
+@pytest.mark.parametrize("binning", ["uniform", "quantile"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_chance_levels_by_class_are_those_of_view_classwise(view, binning, weighted):
+    rows = sample()
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(rows)) if weighted else None
+    rows = ck.Predictions.from_logits(rows.labels, rows.logits, weights=weights)
+    found = ck.evaluate(rows, view=view, metrics="all", binning=binning).by_chance["classwise_ece"]
+    own = ck.evaluate(rows, view="classwise", binning=binning).chance
+    assert found.mean == pytest.approx(own.mean, rel=0.02)
+    assert found.p95 == pytest.approx(own.p95, rel=0.03)
 
 
 def test_what_chance_shows_of_a_part_is_a_binomial():
@@ -176,8 +192,6 @@ def test_another_pass_is_said(monkeypatch):
     assert any(n.startswith("Read the array once more: ") and n.endswith("peak.") for n in evaluation.notes)
     assert evaluation["peak"].value > 4
     assert not any("classwise" in n for n in evaluation.notes)
-    quantile = ck.evaluate(sample(), metrics="all", binning="quantile")
-    assert any("classwise ECE" in n for n in quantile.notes if n.startswith("Read the array once more: "))
 
 
 def one_hot(labels, k):
