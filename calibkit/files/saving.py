@@ -45,8 +45,8 @@ def save(predictions: Predictions, path: AnyPath) -> None:
     Notes
     -----
     ``load(path)`` gives equal predictions back. Equal predictions give the same bytes: arrays are stored in a fixed
-    order, in C order, uncompressed, with a fixed date and -0.0 as 0.0. The format is described in
-    docs/predictions-file.md.
+    order, in C order, uncompressed, with a fixed date and -0.0 as 0.0; bfloat16 as float32, which NumPy has. The format
+    is described in docs/predictions-file.md.
 
     Examples
     --------
