@@ -73,7 +73,9 @@ class Intake:
         if self.n_choices is not None:
             n_classes = None
             if class_names is not None:
-                raise OptionError("class_names: the choices of ragged rows are not classes; labels are their numbers.")
+                raise OptionError(
+                    "class_names=[...]: the choices of ragged rows are not classes; labels are their numbers."
+                )
         names = check_class_names(class_names, n_classes, self.source)
         n_classes = len(names) if n_classes is None and names is not None else n_classes
         codes = {}

@@ -30,6 +30,9 @@ def test_evaluate(run, choices):
     view = run("evaluate", choices / "a.jsonl", "--ragged", "--view", "classwise")
     assert view.code == 4
     assert "--view classwise is about classes, and the choices of ragged rows are none" in view.err
+    named = run("evaluate", choices / "a.jsonl", "--ragged", "--class-names", "yes,no")
+    assert named.code == 2
+    assert "--class-names A,B,...: the choices of ragged rows are not classes" in named.err
     every = run("evaluate", choices / "a.jsonl", "--ragged", "--all", "--json")
     assert set(json.loads(every.out)["absent"]) == {"classwise_ece", "class_conditional_ece", "log_skill"}
 
