@@ -9,7 +9,7 @@ _UNITS: dict[str, int] = {
     **{f"{prefix}b": 1000**power for power, prefix in enumerate(("", "k", "m", "g", "t"))},
     **{f"{prefix}ib": 1024**power for power, prefix in enumerate(("k", "m", "g", "t"), start=1)},
 }
-_SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([a-z]*)")
+_SIZE = re.compile(r"(\d{1,30}(?:\.\d*)?)\s*([a-z]*)")
 
 
 def number_of_bytes(_context: click.Context | None, _option: click.Parameter | None, value: str | None) -> int | None:

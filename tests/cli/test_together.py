@@ -91,6 +91,7 @@ def test_usage(run):
         (["--jobs", 2], "--together"),
         (["--together", "--jobs", 0], "at least 1"),
         (["--max-memory", -1], "max-memory"),
+        (["--max-memory", "9" * 400], "is no size: give a number of bytes"),
         (["--max-memory", "4 pounds"], "'4 pounds' is no size: give a number of bytes, or such as 500MB or 4GiB."),
         (["--allow-duplicates"], "--together"),
         (["-", "--together", "--jobs", 2], "standard input (-) is read by one process"),
