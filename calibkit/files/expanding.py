@@ -9,7 +9,7 @@ from pathlib import Path
 from calibkit.errors import DataError, InputFormatError
 from calibkit.files.contents import shown
 from calibkit.files.source import AnyPath
-from calibkit.files.urls import file_system, is_url, without_secrets
+from calibkit.files.urls import is_url, matching_urls, without_secrets
 
 Paths = AnyPath | Iterable[AnyPath]
 
@@ -66,8 +66,7 @@ def _matching(name: str) -> list[str]:
     if re.search(r"[*?\[]", name.partition("?")[0] if is_url(name) else name) is None or os.path.lexists(name):
         return [name]
     if is_url(name):
-        system, pattern = file_system(name)
-        found = sorted(str(system.unstrip_protocol(path)) for path in system.glob(pattern))
+        found = matching_urls(name)
     else:
         found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not found:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from calibkit.errors import CalibkitError, DataError, InputFormatError, LimitError
 from calibkit.files.contents import shown
-from calibkit.files.urls import is_url, open_url, place_of
+from calibkit.files.urls import is_url, open_url, place_of, reason
 
 DEFAULT_MAX_BYTES = 16 * 2**30
 # Real predictions are hardly ever packed this tight; archives made to exhaust memory are.
@@ -136,10 +136,11 @@ def naming_causes(source: Source, format_name: str) -> Iterator[None]:
     # Readers of hostile files leak dozens of types (tokenize.TokenError, zlib.error, struct.error, ArrowInvalid,
     # SafetensorError, ...), and the list changes with their versions; only the readers run in here.
     except Exception as error:
-        cause = shown((str(error).strip() or "no reason given").splitlines()[0])
+        cause, what = shown((str(error).strip() or "no reason given").splitlines()[0]), "damaged or truncated"
+        if source.remote:
+            cause, what = reason(error, source.path), "damaged, truncated or no longer served"
         raise InputFormatError(
-            f"{source.shown}: cannot be read as {format_name}, it is damaged or truncated "
-            f"({type(error).__name__}: {cause})"
+            f"{source.shown}: cannot be read as {format_name}, it is {what} ({type(error).__name__}: {cause})"
         ) from error
 
 

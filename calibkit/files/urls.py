@@ -1,9 +1,11 @@
 """Opens URLs by fsspec, whose packages know S3, Google Storage, HTTP and more. Floor 2."""
 
 import hashlib
+import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from calibkit.errors import InputFormatError, MissingExtraError
 from calibkit.files.contents import shown
 
 INSTALL = 'pip install "calibkit[urls]"'
+_URL = re.compile(r"""(, ?url=)?['"]?[A-Za-z][\w+.:-]*://\S+""")
 # What a storage says of a file and changes when its content does.
 _MARKS = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "md5Hash", "generation", "created")
 
@@ -78,9 +81,9 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         system, path = url_to_fs(url)
     except ImportError as error:  # fsspec says which package knows the scheme
-        raise MissingExtraError(f"{name}: {_said(error, url)}") from error
+        raise MissingExtraError(f"{name}: {reason(error, url)}") from error
     except Exception as error:  # each storage has its own types
-        raise InputFormatError(f"{name}: cannot be opened: {_said(error, url)}") from error
+        raise InputFormatError(f"{name}: cannot be opened: {reason(error, url)}") from error
     return system, str(path)
 
 
@@ -91,25 +94,55 @@ def open_url(url: str) -> Remote:
 
     def mark() -> tuple[str, ...]:
         """What the storage says of the file now."""
-        system.invalidate_cache()
-        information = system.info(path)
+        with _naming_reasons(url):
+            system.invalidate_cache()
+            information = system.info(path)
         return tuple(str(information.get(key)) for key in _MARKS)
 
-    try:
+    with _naming_reasons(url):
         information = system.info(path)
         if information.get("type") == "directory":
             raise InputFormatError(f"{shown(name)}: is a folder; give the file in it that holds the predictions")
         file, size = system.open(path, "rb"), information.get("size")
+    # Files of the web and of storages have no readline of a limited length.
+    return Remote(name=name, file=io.BufferedReader(file), size=None if size is None else int(size), mark=mark)
+
+
+def matching_urls(pattern: str) -> list[str]:
+    """The files that match a URL with wildcards, in order."""
+    system, path = file_system(pattern)
+    with _naming_reasons(pattern):
+        return sorted(str(system.unstrip_protocol(found)) for found in system.glob(path))
+
+
+@contextmanager
+def _naming_reasons(url: str) -> Iterator[None]:
+    """Turn what a storage raises into an error that names the file and the reason."""
+    try:
+        yield
     except InputFormatError:
         raise
     except Exception as error:  # each storage has its own types
-        raise InputFormatError(f"{shown(name)}: cannot be opened: {_said(error, url)}") from error
-    return Remote(name=name, file=file, size=None if size is None else int(size), mark=mark)
+        raise InputFormatError(f"{shown(without_secrets(url))}: cannot be opened: {reason(error, url)}") from error
 
 
-def _said(error: Exception, url: str) -> str:
-    """What an error says, without the secrets of the URL."""
+def reason(error: BaseException, url: str) -> str:
+    """What an error says in one line, without the URLs in it, which may hold secrets; if nothing else, its cause.
+
+    Examples
+    --------
+    >>> error = FileNotFoundError("https://host/net.npz?token=abc")
+    >>> reason(error, "https://host/net.npz?token=abc")
+    'no such file'
+    >>> reason(OSError("403, message='Forbidden', url='https://host/net.npz?token=a/c'"), "https://host/net.npz")
+    "403, message='Forbidden'"
+    """
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = _URL.sub("", text.replace(url, ""))
     query = urlsplit(url).query
-    text = text.replace(url, without_secrets(url))
-    return shown(text.replace(query, "...") if query else text)
+    text = text.replace(query, "...") if query else text
+    if text.strip(" /'\"") in url:  # its name alone, or nothing at all
+        if error.__cause__ is not None:
+            return reason(error.__cause__, url)
+        return "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
+    return shown(" ".join(text.split()))

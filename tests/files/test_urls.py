@@ -2,6 +2,7 @@
 
 import io
 import re
+import socket
 import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,10 +12,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from calibkit import load, scan
+from calibkit import load, scan, state_of_files
 from calibkit.errors import DataError, InputFormatError, MissingExtraError
 from calibkit.files import expand
-from calibkit.files.urls import is_url, place_of, without_secrets
+from calibkit.files.urls import is_url, place_of, reason, without_secrets
 from tests.files.samples import EXTRAS, LABELS, LOGITS, WRITERS
 
 fsspec = pytest.importorskip("fsspec")
@@ -175,7 +176,7 @@ def web(request, tmp_path):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-    assert (Pieces.sent > 0) == (request.param is Pieces)
+    assert (Pieces.sent > 0) == issubclass(request.param, Pieces)
 
 
 def test_the_web(web, tmp_path):
@@ -189,3 +190,55 @@ def test_the_web(web, tmp_path):
     assert expand(f"{web}/shard-*.npz") == (url, f"{web}/shard-1.npz")
     with pytest.raises(InputFormatError, match=rf"^{web}/none\.npz: cannot be opened: "):
         load(f"{web}/none.npz")
+
+
+def test_lists_from_the_web(web, tmp_path):
+    """Files of the web have no readline of a limited length, by which lists of text are read."""
+    lines = [f'{{"label": {i % 2}, "logits": [{i}, {i // 3}]}}' for i in range(3_000)]
+    (tmp_path / "net.jsonl").write_text("\n".join(lines))
+    assert load(f"{web}/net.jsonl") == load(tmp_path / "net.jsonl")
+    state = state_of_files(f"{web}/net.jsonl", block_rows=100, threads=2)
+    assert state.digest == state_of_files(tmp_path / "net.jsonl").digest
+
+
+def nowhere():
+    """The address of a server that is gone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://me:pass@127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_a_server_that_is_not_there():
+    pytest.importorskip("aiohttp")
+    for name in ("net.npz?signature=a%2Fb%3D", "net-*.npz"):
+        with pytest.raises(InputFormatError, match="cannot be opened: Cannot connect to host") as caught:
+            list(map(load, expand(f"{nowhere()}/{name}")))
+        assert re.search("pass|signature|a/b|a%2Fb", str(caught.value)) is None
+
+
+class Forgetful(Pieces):
+    """Serves the first bytes, and then lets nobody in any more."""
+
+    def do_GET(self):
+        if Pieces.sent:
+            return self.send_error(403)
+        return super().do_GET()
+
+
+@pytest.mark.parametrize("web", [Forgetful], indirect=True)
+def test_what_is_no_longer_served_is_told_without_the_secrets(web, tmp_path):
+    # The web's package writes the query in another way than it was given.
+    np.savez(tmp_path / "net.npz", labels=np.zeros(400_000, int), logits=np.zeros((400_000, 10)))
+    with pytest.raises(InputFormatError, match=r"no longer served.*403, message='Forbidden'") as caught:
+        list(scan(f"{web}/net.npz?signature=a%2Fb%3D", block_rows=10_000))
+    assert re.search("signature|a/b|a%2Fb", str(caught.value)) is None
+
+
+def test_the_reason_is_told():
+    name = "https://host/run/net.npz?token=a%2Fb"
+    missing = FileNotFoundError(name)
+    assert reason(missing, name) == reason(FileNotFoundError("/run/net.npz"), name) == "no such file"
+    missing.__cause__ = OSError("404, message='File not found', url='https://host/run/net.npz?token=a/b'")
+    assert reason(missing, name) == "404, message='File not found'"
+    assert reason(OSError(), name) == "OSError"
+    assert reason(PermissionError("no key for https://host/run/net.npz?token=a/b here"), name) == "no key for here"
