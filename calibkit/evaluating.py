@@ -165,9 +165,15 @@ def _paths_of(given: object) -> list[Any]:
 def _refuse_options_of_files(options: Mapping[str, Any]) -> None:
     """Raise for an option that predictions in memory have no use for."""
     name = next((name for name, value in options.items() if value is not None), None)
-    if name is not None:
-        raise OptionError(f"{name}={options[name]!r} is for reading files, and these predictions have been read.")
+    if name is None:
+        return
+    near = next((option for option in _JUDGING if name in option or option in name), None)
+    if near is not None:
+        raise TypeError(f"evaluate() has no keyword {name!r}. Did you mean {near!r}?")
+    raise OptionError(f"{name}={options[name]!r} is for reading files, and these predictions have been read.")
 
 
 _PATHS = (str, bytes, os.PathLike)
+# What `evaluate` has for predictions: a keyword that looks like one of these is a slip.
+_JUDGING = ("view", "n_bins", "binning", "edges", "confidence_level", "rng", "threads", "metrics")
 _OF_STATES = ("allow_duplicates", "block_rows")

@@ -272,6 +272,8 @@ def test_what_is_refused():
         ck.evaluate([])
     with pytest.raises(OptionError, match="max_memory=-1"):
         ck.evaluate("whole.npz", max_memory=-1)
+    with pytest.raises(TypeError, match=r"^evaluate\(\) has no keyword 'bins'. Did you mean 'n_bins'\?$"):
+        ck.evaluate(ck.load("whole.npz"), bins=10)
     with pytest.raises(OptionError, match="split='val' is for reading files"):
         ck.evaluate(ck.load("whole.npz"), split="val")
     with pytest.raises(OptionError, match='binning="quantile": a state of view classwise holds bins of equal width'):

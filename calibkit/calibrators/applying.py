@@ -219,8 +219,9 @@ def _refuse_top_1(predictions: Predictions) -> None:
     if predictions.kind not in INPUTS:
         raise DataError(
             f"{Source(name=predictions.name).of('predictions')} of kind {predictions.kind!r} hold one confidence a "
-            "row. Save logits or the probabilities of all classes, or give the confidence and whether the answer was "
-            "correct as a binary forecast: Predictions.from_probs(correct, confidence)."
+            "row. Save logits or the probabilities of all classes, or read the confidence as the probability of "
+            'being correct: load it with labels="correct" probs="confidence", or make it by '
+            "Predictions.from_probs(correct, confidence)."
         )
 
 

@@ -80,7 +80,9 @@ def load_calibrator(path: AnyPath) -> Calibrator:
     try:
         plain = strict_json(content)
     except ValueError as error:
-        raise InputFormatError(f"{where}: is not the JSON of a calibrator: {error}") from error
+        raise InputFormatError(
+            f"{where}: is not the JSON of a calibrator, which `calibkit recalibrate fit` writes: {error}"
+        ) from error
     if not isinstance(plain, dict) or not str(plain.get("schema", "")).startswith("calibkit.calibrator/"):
         raise InputFormatError(f"{where}: is not a calibrator; calibrators are written by `calibkit recalibrate fit`")
     if plain["schema"] != SCHEMA:

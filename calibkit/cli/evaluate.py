@@ -167,4 +167,9 @@ def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judg
     if state.n == 0:
         raise DataError(f"{name}: the files hold no rows; give one with at least one.")
     options = {key: judging[key] for key in ("confidence_level", "rng", "metrics")}
-    return state.evaluation(name=name, **options)
+    try:
+        return state.evaluation(name=name, **options)
+    except KeyboardInterrupt as stop:
+        if whole.save_state is None:
+            raise
+        raise KeyboardInterrupt(f"all files were read: calibkit merge {whole.save_state} evaluates them") from stop

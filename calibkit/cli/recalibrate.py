@@ -65,6 +65,8 @@ def apply_command(file: str, calibrator: str, output: str, **options: Any) -> No
     from calibkit.files import save
 
     check_paths((file, calibrator), output, _reading(options))
+    if file.endswith(".json") and not calibrator.endswith(".json"):
+        raise click.UsageError(f"FILE comes first: calibkit recalibrate apply {calibrator} {file}")
     fitted = load_calibrator(calibrator)
     with naming_files(_held_by(file)):
         calibrated = calibrate(fitted, _rows(file, output, options))

@@ -223,8 +223,8 @@ def _check_questions(**asked: Any) -> Asked:
     """What is asked, each in its range."""
     if all(value is None for value in asked.values()):
         raise OptionError(
-            "nothing is asked: give an ece, a width or a difference to learn how many rows it takes, or rows to learn "
-            "what they can show."
+            "nothing is asked: give ece=0.02, width=0.01 or difference=0.01 to learn how many rows it takes, or "
+            "rows=1000 to learn what they can show."
         )
     for name, high in (("ece", 1.0), ("width", float("inf")), ("difference", float("inf"))):
         if asked[name] is not None:
