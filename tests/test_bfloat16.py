@@ -57,6 +57,17 @@ def test_parts_are_those_of_an_array(index):
     np.testing.assert_array_equal(part, values[index])
 
 
+def test_nothing_is_written_into_it():
+    numbers, values = some()
+    with pytest.raises(ValueError, match="read-only"):
+        numbers += 1
+    with pytest.raises(ValueError, match="read-only"):
+        np.add(values, 1, out=numbers)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        numbers[0] = 1
+    np.testing.assert_array_equal(numbers, values)
+
+
 def test_it_answers_as_an_array_of_float32():
     numbers, values = some()
     assert (numbers.shape, numbers.ndim, numbers.size, len(numbers)) == ((6, 5), 2, 30, 6)

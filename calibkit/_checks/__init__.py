@@ -11,7 +11,16 @@ from calibkit._checks.arrays import (
     read_column,
     refuse_missing,
 )
-from calibkit._checks.bfloat16 import ARRAYS, BFLOAT16_EPS, BFloat16Array, Stored, as_float32, copy_widened
+from calibkit._checks.bfloat16 import (
+    ARRAYS,
+    BFLOAT16_EPS,
+    BFloat16Array,
+    Stored,
+    as_float32,
+    copy_widened,
+    is_bfloat16,
+    narrowed,
+)
 from calibkit._checks.columns import (
     check_correct,
     check_counts,
@@ -101,8 +110,10 @@ __all__ = [
     "fits_cells",
     "float_values",
     "ignored_rows",
+    "is_bfloat16",
     "label_codes",
     "listed",
+    "narrowed",
     "nearest",
     "quoted",
     "read_column",

@@ -81,6 +81,8 @@ class BFloat16Array(NDArrayOperatorsMixin):
         return self.astype(np.float32 if dtype is None else dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(one, BFloat16Array) for one in options.get("out", ())):
+            raise ValueError("numbers of bfloat16 are read-only")
         wide = (np.asarray(one) if isinstance(one, BFloat16Array) else one for one in inputs)
         return getattr(ufunc, method)(*wide, **options)
 
@@ -108,6 +110,23 @@ def widened(bits: NDArray[Any]) -> NDArray[np.float32]:
     wide = bits.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
+
+
+def narrowed(values: NDArray[Any]) -> BFloat16Array:
+    """Numbers that came from bfloat16, as such again.
+
+    Examples
+    --------
+    >>> np.asarray(narrowed(np.array([1.5, -3.0])))
+    array([ 1.5, -3. ], dtype=float32)
+    """
+    return BFloat16Array((values.astype(np.float32, copy=False).view(np.uint32) >> 16).astype(np.uint16))
+
+
+def is_bfloat16(values: Any) -> bool:
+    """Whether an array or tensor holds numbers of bfloat16."""
+    kind = str(getattr(values, "dtype", ""))
+    return isinstance(values, BFloat16Array) or kind in ("bfloat16", "torch.bfloat16")
 
 
 def copy_widened(block: NDArray[Any], values: BFloat16Array) -> None:

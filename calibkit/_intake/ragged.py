@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibkit._checks import Column, Source, float_values, quoted, read_column, refuse_no_choices
+from calibkit._checks import Column, Source, float_values, is_bfloat16, narrowed, quoted, read_column, refuse_no_choices
 from calibkit._numerics import Floats, Integers, sum_slack
 from calibkit.errors import CalibkitError, InputFormatError, ShapeError
 
@@ -57,8 +57,12 @@ def with_choices(values: object, array_name: str, *, meaning: str, name: object)
     shape = getattr(values, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] >= MIN_WIDTH:
         return {array_name: values, N_CHOICES: np.full(shape[0], shape[1], dtype=np.int64)}
-    flat, lengths = _flattened(values, array_name, source)
-    return {array_name: _filled(flat, lengths, FILL[meaning]), N_CHOICES: lengths}
+    rows, missing = _listed(values, array_name, source)
+    flat, lengths = _flattened(rows, missing, array_name, source)
+    matrix = _filled(flat, lengths, FILL[meaning])
+    # Rows of bfloat16 stay what they are: their sums are further off than those of float32.
+    short = not isinstance(matrix, np.ma.MaskedArray) and bool(rows) and all(map(is_bfloat16, rows))
+    return {array_name: narrowed(matrix) if short else matrix, N_CHOICES: lengths}
 
 
 def check_choices(labels: Integers, n_choices: Integers, source: Source, *, label_base: int) -> None:
@@ -84,8 +88,8 @@ def beyond(n_choices: Integers, width: int) -> NDArray[np.bool_]:
     return np.asarray(np.arange(width) >= n_choices[:, None])
 
 
-def _flattened(values: Any, array_name: str, source: Source) -> tuple[Array, Integers]:
-    """The choices of all rows, one after the other, and how many each row has; those of a missing row: one."""
+def _listed(values: Any, array_name: str, source: Source) -> tuple[list[Any], NDArray[np.bool_] | None]:
+    """The rows, each a list of choices, and which of them are missing: these have one choice, NaN."""
     label = source.of(array_name)
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 2) == 0:
         raise InputFormatError(f"{label}: expected a list of choices for each row, got {type(values).__name__}.")
@@ -101,6 +105,13 @@ def _flattened(values: Any, array_name: str, source: Source) -> tuple[Array, Int
                 f"{source.at(array_name, number)}: {one} is no list of choices; ragged=True takes one for each row. "
                 "One number a row is P(y = 1) or log-odds: leave ragged=True out."
             )
+    return rows, missing
+
+
+def _flattened(
+    rows: list[Any], missing: NDArray[np.bool_] | None, array_name: str, source: Source
+) -> tuple[Array, Integers]:
+    """The choices of all rows, one after the other, and how many each row has."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     flat = _joined(rows, lengths, array_name, source)
     if missing is None or not missing.any():

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from calibkit._checks import BFloat16Array
 from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
 from calibkit.predictions import Predictions
 
@@ -64,6 +65,11 @@ def test_rows_of_tensors_and_of_float32():
     short = [torch.tensor(row, dtype=torch.bfloat16) for row in ROWS]
     logits = Predictions.from_logits(LABELS, short, ragged=True).logits
     assert logits[0, 0] == short[0][0].item()
+    made = ragged(rows=short)  # the rows sum to 1 by the rounding of bfloat16
+    assert (type(made.probs), made.sum_tolerance) == (BFloat16Array, 8 * 2.0**-7)
+    np.testing.assert_array_equal(made.probs[2], short[2].float())
+    assert made.probs[1].tolist() == [1.0, 0.0, 0.0]
+    assert np.isneginf(logits[1, 1:]).all()
     whole = torch.tensor([[0.7, 0.3], [0.2, 0.8]], dtype=torch.bfloat16)
     made = ragged([0, 1], whole)
     assert (made.n_choices.tolist(), made.sum_tolerance) == ([2, 2], 8 * 2.0**-7)
