@@ -74,7 +74,7 @@ class Predictions:
       nothing). Numbers that cannot be, such as a probability of 1.2, are an error all the same.
     - ``label_base=1``: labels count from 1. ``ignore_index=-100``: rows with this label are left out.
     - ``ragged=True``: the forecast is a list for each row, of any length: questions with unlike numbers of choices. A
-      label is below the number of choices of its row. Choices are not classes: what needs classes is refused.
+      label is below that of its row, or a name in ``class_names``. Choices are no classes: what needs them is refused.
 
     Shapes, labels, ragged and all 1-D values are checked at once, (n, k) values by the first pass that scores them,
     unless rows are left out or ``clip``, ``renormalize`` or ``log_probs`` asks for a pass of its own. Arrays, CPU

@@ -33,6 +33,7 @@ from calibkit._checks.columns import (
     refuse_zero_weights,
 )
 from calibkit._checks.labels import (
+    are_names,
     check_class_names,
     ignored_rows,
     label_codes,
@@ -75,6 +76,7 @@ __all__ = [
     "Column",
     "Source",
     "Stored",
+    "are_names",
     "as_float32",
     "bad_values",
     "check_cells",

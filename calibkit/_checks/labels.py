@@ -54,31 +54,45 @@ def label_codes(
     label_base: int,
     source: Source,
     doubt: str = "",
+    choices: bool = False,
 ) -> tuple[IntArray, str | None]:
     """Return class numbers (n,) and what was read out of another dress, if anything.
 
-    ``doubt`` is said of a label outside the range where nothing better can be.
+    ``doubt`` is said of a label outside the range where nothing better can be. ``choices``: the names are those of
+    choices, not of classes.
     """
     values = column.values
     if values.ndim == 2:
         return _from_one_hot(column, n_classes, source), f"{column.array_name}: one-hot rows read as class numbers"
     if values.size == 0:
         return np.zeros(0, dtype=np.int64), None
-    if values.dtype.kind in "OSTU":
-        return _from_names(column, class_names, source), None
+    if are_names(column):
+        return _from_names(column, class_names, source, choices=choices), None
     return _from_numbers(column, n_classes, label_base, source, doubt), None
 
 
-def refuse_no_choices(labels: IntArray, n_choices: IntArray, source: Source, *, label_base: int) -> NoReturn:
-    """Raise for the first label that is not among the choices of its row."""
+def are_names(column: Column) -> bool:
+    """Whether labels are text, to be read by class names."""
+    return column.values.ndim == 1 and column.values.dtype.kind in "OSTU"
+
+
+def refuse_no_choices(
+    labels: IntArray, n_choices: IntArray, source: Source, *, label_base: int, names: tuple[str, ...] | None
+) -> NoReturn:
+    """Raise for the first label that is not among the choices of its row; of labels that are names, by its name."""
     bad = labels >= n_choices
     row = int(np.argmax(bad))
-    value, k = int(labels[row]) + label_base, int(n_choices[row])
-    from_one = not label_base and bool((labels > 0).all()) and bool((labels <= n_choices).all())
-    hint = " Labels that count from 1? Pass label_base=1." if from_one else ""
+    code, k = int(labels[row]), int(n_choices[row])
+    noun = "choice" if k == 1 else "choices"
+    if names is None:
+        value, expected = str(code + label_base), _range(label_base, k, noun)
+        from_one = not label_base and bool((labels > 0).all()) and bool((labels <= n_choices).all())
+        hint = " Labels that count from 1? Pass label_base=1." if from_one else ""
+    else:
+        value, expected, hint = quoted(names[code]), f"{quoted(names[0])} to {quoted(names[k - 1])} for {k} {noun}", ""
     raise LabelError(
-        f"{source.at('labels', row)}: value is {value} ({some_of(int(bad.sum()), len(bad))}); expected "
-        f"{_range(label_base, k, 'choice' if k == 1 else 'choices')} of this row.{hint}"
+        f"{source.at('labels', row)}: value is {value} ({some_of(int(bad.sum()), len(bad))}); expected {expected} of "
+        f"this row.{hint}"
     )
 
 
@@ -133,13 +147,19 @@ def words(column: Column, source: Source) -> list[str]:
     return values
 
 
-def _from_names(column: Column, class_names: tuple[str, ...] | None, source: Source) -> IntArray:
+def _from_names(
+    column: Column, class_names: tuple[str, ...] | None, source: Source, *, choices: bool = False
+) -> IntArray:
     """Position of each name among the class names."""
     text = words(column, source)
     if class_names is None:
+        order = (
+            "the names of a row's first, second, ... choice."
+            if choices
+            else "in the order of the classes, or name the columns of a table by class (probs_cat, probs_dog)."
+        )
         raise LabelError(
-            f"{source.at(column.array_name, 0)}: {quoted(text[0])} is a name; pass class_names=[...], in the order of "
-            "the classes, or name the columns of a table by class (probs_cat, probs_dog)."
+            f"{source.at(column.array_name, 0)}: {quoted(text[0])} is a name; pass class_names=[...], {order}"
         )
     known = {word: code for code, word in enumerate(class_names)}
     codes = np.array([known.get(word, -1) for word in text], dtype=np.int64)

@@ -65,10 +65,12 @@ def with_choices(values: object, array_name: str, *, meaning: str, name: object)
     return {array_name: narrowed(matrix) if short else matrix, N_CHOICES: lengths}
 
 
-def check_choices(labels: Integers, n_choices: Integers, source: Source, *, label_base: int) -> None:
-    """Raise for a label that is not among the choices of its row."""
+def check_choices(
+    labels: Integers, n_choices: Integers, source: Source, *, label_base: int, names: tuple[str, ...] | None = None
+) -> None:
+    """Raise for a label that is not among the choices of its row; ``names`` are those that the labels were read by."""
     if (labels >= n_choices).any():
-        refuse_no_choices(labels, n_choices, source, label_base=label_base)
+        refuse_no_choices(labels, n_choices, source, label_base=label_base, names=names)
 
 
 def sum_tolerances(n_choices: Integers, epsilon: float) -> Floats:

@@ -13,6 +13,7 @@ from calibkit._checks import (
     Column,
     Source,
     Stored,
+    are_names,
     check_choice,
     check_class_names,
     check_forecast_shape,
@@ -34,7 +35,6 @@ from calibkit._checks import (
 )
 from calibkit._intake.ragged import N_CHOICES, check_choices
 from calibkit._numerics import equal_rows
-from calibkit.errors import OptionError
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
@@ -70,14 +70,12 @@ class Intake:
         notes: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         """Fields of a Predictions that do not depend on what was forecast, checked and read-only."""
-        if self.n_choices is not None:
+        choices = self.n_choices is not None
+        names = check_class_names(class_names, None if choices else n_classes, self.source)
+        if choices:
             n_classes = None
-            if class_names is not None:
-                raise OptionError(
-                    "class_names=[...]: the choices of ragged rows are not classes; labels are their numbers."
-                )
-        names = check_class_names(class_names, n_classes, self.source)
-        n_classes = len(names) if n_classes is None and names is not None else n_classes
+        elif n_classes is None and names is not None:
+            n_classes = len(names)
         codes = {}
         for key in (key for key in ("labels", "predicted") if key in self.columns):
             codes[key], note = self._codes(key, n_classes, names, label_base)
@@ -88,7 +86,7 @@ class Intake:
             "weights": frozen(self["weights"]) if "weights" in self.columns else None,
             "n_choices": None if self.n_choices is None else frozen(self.n_choices),
             "n_classes": n_classes,
-            "class_names": names,
+            "class_names": None if choices else names,  # labels of choices are read by them, and that is all
             "name": self.source.name,
             "provenance": check_provenance(provenance),
             "notes": (*self.notes, *notes),
@@ -106,9 +104,11 @@ class Intake:
             label_base=check_int(label_base, option="label_base", low=0),
             source=self.source,
             doubt=self._doubt(),
+            choices=self.n_choices is not None,
         )
         if self.n_choices is not None:
-            check_choices(codes, self.n_choices, self.source, label_base=label_base)
+            names = class_names if are_names(self.columns[array_name]) else None
+            check_choices(codes, self.n_choices, self.source, label_base=label_base, names=names)
         return frozen(codes), note
 
     def _doubt(self) -> str:

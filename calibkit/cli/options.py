@@ -65,7 +65,7 @@ READING = (
         "--class-names",
         callback=_names,
         metavar="A,B,...",
-        help="Names of classes 0, 1, ..., for labels that are names.",
+        help="Names of classes 0, 1, ..., for labels that are names; with --ragged those of choices.",
     ),
 )
 READING_NAMES = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibkit._checks import BFloat16Array
-from calibkit.errors import DataError, InputFormatError, LabelError, OptionError, ShapeError
+from calibkit.errors import DataError, InputFormatError, LabelError, ShapeError
 from calibkit.predictions import Predictions
 
 ROWS = [[0.7, 0.3], [1.0], [0.2, 0.5, 0.3]]
@@ -164,9 +164,40 @@ def test_invalid_rows_are_dropped():
         ragged([0, 0], entry)
 
 
-def test_choices_have_no_names():
-    with pytest.raises(OptionError, match=r"class_names=\[...\]: the choices of ragged rows are not classes"):
-        ragged(class_names=["a", "b", "c"])
+def test_labels_are_read_by_the_names_of_the_choices():
+    for labels in (["A", "A", "C"], [b"A", b"A", b"C"], np.array(["A", "A", "C"], dtype=object), LABELS):
+        made = ragged(labels, class_names=["A", "B", "C"], name="net")
+        assert (made.class_names, made.n_classes) == (None, None)  # choices are no classes
+        assert made == ragged(name="net")
+    short = ragged(["B", "A", "A"], class_names=["A", "B"])  # fewer names than the longest row has choices
+    assert short.labels.tolist() == [1, 0, 0]
+    logits = Predictions.from_logits(["A", "A", "C"], ROWS, ragged=True, class_names=["A", "B", "C"], label_base=1)
+    assert logits.labels.tolist() == LABELS  # names do not count from anything
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "words"),
+    [
+        (
+            ["C", "A", "C"],
+            "ABC",
+            r"^labels row 0: value is 'C' \(1 of 3 rows\); expected 'A' to 'B' for 2 choi",
+        ),
+        (["B", "B", "B"], "ABC", r"row 1: value is 'B' .* expected 'A' to 'A' for 1 choice of this row\.$"),
+        (["A", "A", "D"], "ABC", r"row 2: 'D' is not one of the 3 class names"),
+        ([2, 0, 2], "ABC", r"row 0: value is 2 \(1 of 3 rows\); expected 0 to 1 for 2 choices"),
+        (
+            ["A", "A", "C"],
+            None,
+            r"row 0: 'A' is a name; pass class_names=\[\.\.\.\], the names of a row's first",
+        ),
+    ],
+)
+def test_names_that_are_no_choice_of_their_row(labels, names, words):
+    with pytest.raises(LabelError, match=words):
+        ragged(labels, class_names=names and list(names))
+    with pytest.raises(DataError, match="'A' names class 0 and class 1"):
+        ragged(["A", "A", "C"], class_names=["A", "A", "C"])
 
 
 def test_each_row_has_the_tolerance_of_its_own_number_of_choices():

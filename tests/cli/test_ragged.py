@@ -30,11 +30,33 @@ def test_evaluate(run, choices):
     view = run("evaluate", choices / "a.jsonl", "--ragged", "--view", "classwise")
     assert view.code == 4
     assert "--view classwise is about classes, and the choices of ragged rows are none" in view.err
-    named = run("evaluate", choices / "a.jsonl", "--ragged", "--class-names", "yes,no")
-    assert named.code == 2
-    assert "--class-names A,B,...: the choices of ragged rows are not classes" in named.err
     every = run("evaluate", choices / "a.jsonl", "--ragged", "--all", "--json")
     assert set(json.loads(every.out)["absent"]) == {"classwise_ece", "class_conditional_ece", "log_skill"}
+
+
+def test_labels_that_are_letters(run, choices):
+    lines = [json.loads(line) for line in (choices / "a.jsonl").read_text().splitlines()]
+    letters = [{"answer": "ABCDE"[line["label"]], "logits": line["logits"]} for line in lines]
+    (choices / "letters.jsonl").write_text("".join(json.dumps(line) + "\n" for line in letters))
+    asked = ("evaluate", choices / "letters.jsonl", "--labels", "answer", "--ragged")
+    unnamed = run(*asked)
+    assert unnamed.code == 4
+    assert f"'{letters[0]['answer']}' is a name; pass --class-names A,B,..., the names of a row's first," in unnamed.err
+    named = [*asked, "--class-names", "A,B,C,D,E", "--json"]
+    expected = json.loads(run("evaluate", choices / "a.jsonl", "--ragged", "--json").out)
+    assert json.loads(run(*named).out)["metrics"] == expected["metrics"]
+    assert run(*named, "--save-state", choices / "letters.ckst").code == 0
+    assert run("evaluate", choices / "a.jsonl", "--ragged", "--save-state", choices / "a.ckst").code == 0
+    merged = [json.loads(run("merge", choices / f"{name}.ckst", "--json").out) for name in ("letters", "a")]
+    assert merged[0]["metrics"] == merged[1]["metrics"]
+    view = run(*named, "--view", "classwise")
+    assert "is about classes, and the choices of ragged rows are none" in view.err
+    letters[3]["answer"] = "E"
+    letters[3]["logits"] = [0.5, 1.5]
+    (choices / "letters.jsonl").write_text("".join(json.dumps(line) + "\n" for line in letters))
+    beyond = run(*named)
+    assert beyond.code == 4
+    assert "letters.jsonl: labels row 3: value is 'E' (1 of 200 rows); expected 'A' to 'B' for 2 choices" in beyond.err
 
 
 def test_files_together_and_their_state(run, choices):

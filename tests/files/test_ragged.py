@@ -84,6 +84,25 @@ def test_logits_and_logarithms(tmp_path, extension):
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
+def test_labels_that_are_letters(tmp_path, extension):
+    letters = ["ABCD"[label] for label in LABELS]
+    path = write(tmp_path / f"a{extension}", labels=letters)
+    numbers = write(tmp_path / f"b{extension}")
+    asked = {"ragged": True, "class_names": list("ABCDE")}
+    assert load(path, **asked, name="net") == load(numbers, ragged=True, name="net")
+    assert joined(path, **asked, block_rows=2).labels.tolist() == LABELS
+    states = [ck.CalibrationState() for _ in range(2)]
+    for block in scan(path, **asked, block_rows=2):
+        states[0].update(block)
+    states[1].update(load(numbers, ragged=True))
+    assert states[0].evaluation().to_dict() == states[1].evaluation().to_dict()
+    bad = write(tmp_path / f"c{extension}", labels=["A", "A", "C", "D", "D"])
+    for read in (load, lambda *args, **options: [*scan(*args, block_rows=2, **options)]):
+        with pytest.raises(LabelError, match=r"labels row 3: value is 'D' .* expected 'A' to 'B' for 2 choices"):
+            read(bad, **asked)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
 def test_lists_of_one_length_are_ragged_too(tmp_path, extension):
     path = write(tmp_path / f"a{extension}", rows=[[0.7, 0.3]] * 5, labels=[0, 1, 1, 0, 0])
     assert load(path, ragged=True).n_choices.tolist() == [2] * 5
