@@ -233,7 +233,8 @@ def reliability_curve(
     Parameters
     ----------
     labels, probs, view, n_bins, binning, edges, weights
-        As in `expected_calibration_error`. View "classwise" has one curve a class and is drawn as "top-label".
+        As in `expected_calibration_error`. View "classwise" has a curve for each class: the one returned is that of
+        view "top-label", and says so in its `view`.
     confidence_level : float or None, default 0.95
         Level of the Wilson interval of each bin's accuracy; None for no interval.
 

@@ -83,8 +83,15 @@ def temperature(value):
     return Temperature(value=value, low=0.9 * value, high=1.1 * value, log_se=0.05, n=50, source="fitted on 50 rows")
 
 
-def comparison(names=("hard", "smooth"), *, scaled=True, before=None, verdict=("hard: Over-confident.", "It is so.")):
-    models = {name: evaluation(name, shift=-0.03 * place) for place, name in enumerate(names)}
+def comparison(
+    names=("hard", "smooth"),
+    *,
+    scaled=True,
+    before=None,
+    verdict=("hard: Over-confident.", "It is so."),
+    view="top-label",
+):
+    models = {name: evaluation(name, view=view, shift=-0.03 * place) for place, name in enumerate(names)}
     before = {name: differences() for name in names[1:]} if before is None else before
     after = Scaled(models=models, differences={name: differences(0.1) for name in names[1:]})
     return Comparison(
@@ -169,7 +176,6 @@ def test_the_caption_says_name_error_interval_view_bins_and_size():
         ("top-label", "confidence", "accuracy", "over-confident"),
         ("positive", "P(y = 1)", "observed frequency", "forecast too high"),
         ("flattened", "class probability", "observed frequency", "forecast too low"),
-        ("classwise", "confidence", "accuracy", "under-confident"),
     ],
 )
 def test_axes_name_the_view(view, across, upward, side):
@@ -178,10 +184,29 @@ def test_axes_name_the_view(view, across, upward, side):
     assert side in words(ax)
 
 
-def test_an_error_of_another_view_than_the_curves_says_so():
-    said = words(plot_reliability(evaluation(view="classwise")))
+def test_no_diagram_shows_another_view_than_its_error():
+    _, ax = plt.subplots()
+    try:
+        for draw in (
+            lambda: plot_reliability(evaluation(view="classwise"), ax=ax),
+            lambda: plot_comparison(comparison(view="classwise"), ax=ax),
+            lambda: reliability_figure([evaluation(), evaluation(view="classwise")]),
+        ):
+            with pytest.raises(OptionError, match=r'view="classwise" has a diagram for each class, .*"flattened"'):
+                draw()
+        assert not ax.has_data()
+    finally:
+        plt.close("all")
+    assert "top-label view" in words(
+        plot_reliability(evaluation(view="classwise").reliability)
+    )  # that curve, by its name
+
+
+def test_a_comparison_of_classwise_errors_says_whose_curves_it_draws():
+    said = words(comparison_figure(comparison(view="classwise")))
     assert "ECE (classwise) 0.09877" in said
-    assert "top-label view" in said
+    assert "curves of the top-label view" in said
+    assert "curves of" not in words(comparison_figure(comparison()))
 
 
 def test_a_bare_curve_is_drawn_without_an_error():

@@ -40,10 +40,12 @@ def plot_command(
     from calibkit.corp import curve_of_predictions
     from calibkit.evaluating import evaluate
     from calibkit.plots import reliability_figure, save_figure
+    from calibkit.plots.words import refuse_classwise
     from calibkit.render import sanitise
 
     reading, judging = split_options(options)
     check_paths(files, output, reading)
+    refuse_classwise(judging["view"])
     with naming_files(dict(zip(model_names(files), files, strict=True))):
         models = list(load_all(files, reading).values())
         results = [evaluate(p, **judging) for p in models]

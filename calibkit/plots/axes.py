@@ -44,7 +44,8 @@ def plot_reliability(
     Raises
     ------
     OptionError
-        If there is nothing to draw, or if curves of different views were to share axes.
+        If there is nothing to draw, if curves of different views were to share axes, or in view "classwise": its curves
+        are one a class.
 
     Notes
     -----

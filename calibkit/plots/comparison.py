@@ -159,7 +159,8 @@ def comparison_figure(comparison: "Comparison") -> "Figure":
     Notes
     -----
     Each difference is model minus reference on the same rows, on its own scale; on the shaded side the model is
-    better. Filled markers are as saved, hollow ones after scaling.
+    better. Filled markers are as saved, hollow ones after scaling. In view "classwise", which has a curve for each
+    class, the curves are of view "top-label", and the line under the title says so.
 
     Examples
     --------

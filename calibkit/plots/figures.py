@@ -48,8 +48,8 @@ def reliability_figure(
     Raises
     ------
     OptionError
-        If there is nothing to draw, if models of different views were to share axes, or if curves without bins were
-        to be overlaid.
+        If there is nothing to draw, if models of different views were to share axes, if curves without bins were to be
+        overlaid, or in view "classwise": its curves are one a class.
 
     Notes
     -----

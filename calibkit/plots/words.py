@@ -50,6 +50,8 @@ class Subject:
     def conventions(self) -> tuple[str, ...]:
         """View, bins, rows, whiskers; what line and band are, where there are some."""
         view = f"{self.curve.view} view"
+        if self.evaluation is not None and self.evaluation.view != self.curve.view:
+            view = f"curves of the {view}"
         if self.evaluation is None:
             return view, f"{len(self.curve.count)} bins", f"n = {int(self.curve.count.sum()):,}", *self._without_bins
         level = self.evaluation.settings.get("confidence_level")
@@ -99,8 +101,19 @@ def _with_corp(subject: Subject, corp: "CorpCurve") -> Subject:
     return replace(subject, corp=corp)
 
 
+def refuse_classwise(view: str | None) -> None:
+    """Raise for the view whose error no single diagram shows."""
+    if view == "classwise":
+        raise OptionError(
+            'view="classwise" has a diagram for each class, not one for all: draw view="flattened", all pairs of '
+            'row and class in one diagram, or view="top-label", the predicted class.'
+        )
+
+
 def check_one_view(subjects: Sequence[Subject]) -> None:
-    """Refuse curves on shared axes whose axes do not mean the same, and bands over each other."""
+    """Refuse what axes cannot show: curves of another view than the error's or each other's, bands over each other."""
+    for subject in subjects:
+        refuse_classwise(None if subject.evaluation is None else subject.evaluation.view)
     if len(subjects) > 1 and any(subject.corp is not None for subject in subjects):
         raise OptionError("curves without bins cannot be overlaid, for their bands would hide each other: drop overlay")
     views = list(dict.fromkeys(subject.curve.view for subject in subjects))

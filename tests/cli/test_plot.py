@@ -46,6 +46,18 @@ def test_bands_are_not_overlaid_and_flattened_pairs_have_none(run, pair, tmp_pat
     assert list(tmp_path.glob("*.png")) == []
 
 
+def test_no_other_view_is_drawn_than_the_one_asked_for(run, pair, tmp_path):
+    out = tmp_path / "view.svg"
+    done = run("plot", tmp_path / "none.npz", "-o", out, "--view", "classwise")  # said before anything is read
+    assert (done.code, out.exists()) == (2, False)
+    assert "--view classwise has a diagram for each class, not one for all: draw --view flattened" in done.err
+    for view in ("flattened", "top-label"):
+        assert run("plot", pair["sharp"], "-o", out, "--view", view).code == 0
+        text = re.sub(r"\s+", " ", out.read_text())
+        assert f"{view} view" in text
+        assert ("class probability" in text) == (view == "flattened")
+
+
 def test_the_input_is_never_overwritten(run, pair):
     before = pair["sharp"].read_bytes()
     assert run("plot", pair["sharp"], "-o", pair["sharp"]).code == 5
