@@ -1,23 +1,32 @@
 """Whether the chance level of k pairs a row from a state, which keeps a sample of the rows, is that of all rows.
 
 ``python -m benchmarks.chance`` prints a Markdown table: mean and 95th percentile over those of labels drawn for every
-row of the same data (up to 8,192 rows), and how often calibrated rows are rejected at 5 %.
+row of the same data (up to 8,192 rows), and how often calibrated rows are rejected at 5 %. ``--speed`` prints instead
+what the sample adds to the time of an update.
 """
 
 import argparse
+import time
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 import calibkit as ck
+from benchmarks.measuring import Case, median_seconds
 from calibkit.binning import Binning
 from calibkit.bracket import Chance
 from calibkit.resampling import chance_of_pairs
-from calibkit.sampled_rows.keeping import MOST_ROWS
+from calibkit.sampled_rows import MOST_ROWS
+from calibkit.state.rows import steps_of, take_rows
 from calibkit.views import score_and_bin
 
 CLASSES, SIZES = (3, 10, 100), (300, 1_000, 5_000, 20_000)
 VIEWS: tuple[Literal["classwise", "flattened"], ...] = ("classwise", "flattened")
+SHAPES = tuple(
+    Case(n_rows=n, n_classes=k)
+    for n, k in ((1_000_000, 2), (1_000_000, 10), (200_000, 100), (50_000, 1_000), (4_096, 128_000))
+)
 LEVEL = 0.05
 # The reference has so many draws: a standard error of .1 to .6 % of the mean.
 DRAWS = 2_000
@@ -64,11 +73,39 @@ def ratios(n: int, k: int, view: Literal["classwise", "flattened"], repetitions:
     return mean, p95
 
 
+def update(rows: ck.Predictions, view: Literal["classwise", "flattened"], *, sample: bool) -> None:
+    """Update the sums of an empty state; without a sample as those of one that was saved before there was one."""
+    settings = ck.CalibrationState(view=view).settings.of(rows)
+    tally = settings.empty_tally()
+    assert tally is not None
+    tally.sketch = tally.sketch if sample else None
+    for part in steps_of(rows):
+        take_rows(tally, part, settings, threads=1)
+
+
+def speed() -> None:
+    """Print the times of an update of one thread."""
+    print("| float32 logits | view | without a sample | with one | ratio |\n|---|---|---|---|---|")
+    for case in SHAPES:
+        labels, logits = case.arrays()
+        rows = ck.Predictions.from_logits(labels, logits)
+        for view in VIEWS:
+            works = {name: partial(update, rows, view, sample=name == "with") for name in ("without", "with")}
+            seconds = median_seconds(works, 9, clock=time.process_time)
+            one, other = seconds["without"], seconds["with"]
+            print(f"| {case} | {view} | {one:.3f} s | {other:.3f} s | {other / one:.2f} |", flush=True)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=1000)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--speed", action="store_true", help="what the sample adds to the time of an update")
+    asked = parser.parse_args()
+    if asked.speed:
+        speed()
+        return
+    repetitions = asked.repetitions
     error = 100 * np.sqrt(LEVEL * (1 - LEVEL) / repetitions)
     print(f"{repetitions:,} repetitions; standard error {error:.1f} points. In brackets: from data to data, in %.\n")
     print("| view | k | n | mean / that of all rows | 95th percentile / that of all rows | p <= .05, % |")

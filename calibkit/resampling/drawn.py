@@ -33,7 +33,8 @@ def errors_of_drawn(
     Parameters
     ----------
     drawn : ndarray of shape (m, L)
-        Cells of labels drawn for each row of the sample.
+        Cells of labels drawn for each row of the sample. Where few rows stand for many, each several times: cells are
+        then about as sparse as they are in all rows.
     weights : ndarray of shape (m,)
         Their weights.
     tables : sequence of BinTable

@@ -10,10 +10,7 @@ from calibkit.binning import Binning, BinTable, row_bins
 from calibkit.bracket import Chance, chance_from
 from calibkit.class_tables import stacked
 from calibkit.resampling.drawn import errors_of_drawn
-from calibkit.sampled_rows import N_LABELS, RowSketch, SampledRows
-
-# Rows that the different rows of a sketch are spread over: the draws of as many are brought to all rows.
-_MOST_SPREAD = 1 << 13
+from calibkit.sampled_rows import MOST_ROWS, N_LABELS, RowSketch, SampledRows
 
 
 def chance_of_pairs(
@@ -73,7 +70,9 @@ def chance_of_pairs(
         drawn = _drawn_cells(sample.probs, _cells(sample.probs, tables, binning), rng, N_LABELS)
     else:
         drawn = _cells_of(sample.drawn.labels.astype(np.int64), sample.drawn.forecast, tables, binning)
-    null = errors_of_drawn(drawn, sample.weights, tables, sample.n, rng=rng, n_draws=n_draws)
+    size = min(sample.n, MOST_ROWS)
+    rows = np.arange(size) * len(drawn) // size
+    null = errors_of_drawn(drawn[rows], sample.weights[rows], tables, sample.n, rng=rng, n_draws=n_draws)
     return chance_from(_seen(tables), null)
 
 
@@ -96,7 +95,7 @@ def chance_of_sketch(
     """
     if n == 0:
         return _without_rows()
-    drawn = sketch.cells[sketch.spread(_MOST_SPREAD)].astype(np.int64)
+    drawn = sketch.cells[sketch.spread(min(n, MOST_ROWS))].astype(np.int64)
     null = errors_of_drawn(drawn, np.ones(len(drawn)), tables, n, rng=rng, n_draws=n_draws)
     return chance_from(_seen(tables), null)
 

@@ -91,11 +91,10 @@ class RowSketch:
             cells[new] = draw(first[new])
         return self + replace(self, hashes=found, counts=counts.astype(np.int64), cells=cells)
 
-    def spread(self, most: int) -> NDArray[np.intp]:
-        """Which row each of at most `most` rows is equal to: each as often as it occurs, or in proportion to that."""
-        size = min(self.n, most)
+    def spread(self, count: int) -> NDArray[np.intp]:
+        """Which row each of `count` rows is equal to, in proportion to how often each occurs."""
         reached = np.cumsum(self.counts)
-        return np.searchsorted(reached, (np.arange(size) + 0.5) * (self.n / max(size, 1)), side="right")
+        return np.searchsorted(reached, (np.arange(count) + 0.5) * (self.n / max(count, 1)), side="right")
 
 
 def _smallest(hashes: Words, most: int, limit: np.uint64) -> tuple[Words, NDArray[np.intp], Integers]:

@@ -59,21 +59,19 @@ def take_rows(tally: Tally, rows: Predictions, settings: StateSettings, *, threa
         tally.take(rows, score_rows(rows, threads=threads), settings.view)
         return
     assert rows.labels is not None
-    k = rows.n_classes or 2
+    k, before = rows.n_classes or 2, tally.sketch
     classes, hashes = ClassBins(rows.labels, k, settings.bins), RowHashes(len(rows), k)
 
     def visit(start: int, block: Floats) -> None:
-        hashes.visit(start, block)
+        if before is not None:
+            hashes.visit(start, block)
         classes.visit(start, block)
 
     scores = _shown(rows, visit, threads)
-    if tally.sketch is None:  # a part of its rows has none
-        tally.take(rows, scores, settings.view, classes)
-        return
     draw = partial(_drawn_cells, rows, hashes.values, settings, threads)
-    sketch = tally.sketch.with_rows(hashes.values, draw)
+    after = None if before is None else before.with_rows(hashes.values, draw)
     tally.take(rows, scores, settings.view, classes)
-    tally.sketch = sketch
+    tally.sketch = after
 
 
 def _shown(rows: Predictions, visit: Visit, threads: int | None) -> RowScores:
