@@ -107,6 +107,10 @@ def test_07_08_09_13_values_outside_zero_and_one_get_the_hint_that_fits():
     assert "looks like logits" in complaint(**negative)
     assert "log_probs=True" in complaint(**negative)
     assert complaint(**negative, row_values=logits).endswith("It looks like logits: pass it as logits.")
+    sums = complaint(**negative, row_values=np.array([-4.1, -3.2, -6.0]))
+    assert sums.endswith(
+        "It looks like logits: pass it as logits; logs of probabilities that sum to 1 need log_probs=True."
+    )
     assert complaint(**negative, row_values=log_probs).endswith("log-probabilities: pass log_probs=True.")
     above = {"problem": "above one", "value": 62.5}
     assert "value is 62.5, above 1" in complaint(**above)
@@ -120,7 +124,9 @@ def test_11_row_sums_name_the_opt_in():
     assert off.startswith("probs row 17: the row sums to 0.93, not 1 (37 of 50,000 rows are off).")
     assert "renormalize=True" in off
     assert "Divide by 100" in complaint(problem="row sum", column=None, value=100.0)
-    assert "unnormalised scores are logits" in complaint("log_probs", problem="row sum", column=None, value=3.0)
+    assert "token log-likelihoods, are logits: pass it as logits" in complaint(
+        "log_probs", problem="row sum", column=None, value=3.0
+    )
 
 
 @settings(deadline=None)

@@ -54,7 +54,10 @@ def bad_values(
 def _sum_hint(kind: str, total: float) -> str:
     """Say what a wrong row sum may mean."""
     if kind == "log_probs":
-        return "log_probs=True takes logarithms of probabilities; unnormalised scores are logits."
+        return (
+            "log_probs=True takes logarithms of probabilities that sum to 1. Scores that do not, such as sums of token "
+            "log-likelihoods, are logits: pass it as logits without log_probs=True, and softmax normalises them."
+        )
     if 99 < total < 101:
         return f"Rows sum to 100: {_PERCENT}"
     return f"{_RENORMALIZE}, or pass logits as logits."
@@ -73,6 +76,8 @@ def _range_hint(value: float, row_values: AnyArray | None) -> str:
         return f"Rows sum to 100: {_PERCENT}"
     if abs(wide.sum() - 1) < 0.1 and wide.min() > -0.1:
         return f"{_RENORMALIZE}." if wide.min() >= 0 else "Fix the model output."
+    if wide.max() <= 0:
+        return "It looks like logits: pass it as logits; logs of probabilities that sum to 1 need log_probs=True."
     return "It looks like logits: pass it as logits."
 
 
@@ -141,7 +146,7 @@ def _vector_hint(values: AnyArray, array_name: str) -> str:
         return f"Values run up to {high:g}: {_PERCENT}"
     if high <= 0:
         fix = "pass log_probs=True" if is_probs else "pass np.exp of them"
-        return f"No value is positive: log-probabilities? Then {fix}."
+        return f"No value is positive: log-probabilities? Then {fix}.{' Log-odds are logits.' if is_probs else ''}"
     if is_probs:
         return "If these are log-odds, pass them as logits; else fix the model output."
     return "A confidence is the probability of the predicted class; fix the model output."

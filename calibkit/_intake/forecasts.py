@@ -39,8 +39,13 @@ class OptIns:
     def __post_init__(self) -> None:
         if self.sum_tolerance is not None:
             check_real(self.sum_tolerance, option="sum_tolerance", low=0.0, high=np.inf)
-        if self.log_probs and (self.clip is not None or self.renormalize):
-            raise OptionError("log_probs=True goes with neither clip nor renormalize; pass np.exp of them as probs.")
+        if self.log_probs and self.renormalize:
+            raise OptionError(
+                "log_probs=True takes logarithms of probabilities that sum to 1, so renormalize=True does not go with "
+                "it. Sums of token log-likelihoods are logits: pass it as logits, and softmax normalises them."
+            )
+        if self.log_probs and self.clip is not None:
+            raise OptionError(f"log_probs=True does not go with clip={self.clip!r}; pass np.exp of them as probs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

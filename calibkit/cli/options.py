@@ -50,7 +50,12 @@ READING = (
     click.option("--renormalize", is_flag=True, default=None, help="Divide rows by their sum; counted."),
     click.option("--label-base", type=int, metavar="INT", help="The smallest label, 1 for 1-based labels."),
     click.option("--ignore-index", type=int, metavar="INT", help="Leave out rows with this label, e.g. -100."),
-    click.option("--log-probs", is_flag=True, default=None, help="The probabilities are given as logarithms."),
+    click.option(
+        "--log-probs",
+        is_flag=True,
+        default=None,
+        help="The probabilities are given as logarithms (row sums are checked).",
+    ),
     click.option("--ragged", is_flag=True, default=None, help="Rows are lists of choices, of unlike lengths."),
     click.option(
         "--dtype",

@@ -18,6 +18,11 @@ _OPTIONS: dict[Kind, tuple[str, ...]] = {
     "top1": ("invalid", "label_base", "ignore_index"),
     "correct": ("invalid",),
 }
+# Why an option that is for others is not needed.
+_IN_VAIN = {
+    ("log_probs", "logits"): ". Leave it out: softmax turns logs of probabilities into these",
+    ("renormalize", "logits"): ". Leave it out: softmax normalises them",
+}
 _OPT_INS = {option for options in _OPTIONS.values() for option in options}
 
 
@@ -147,7 +152,10 @@ def _accepted(drawn: Drawn, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, value in options.items():
         if option not in accepted and value not in (None, False, 0):
             what = " or ".join(kind for kind, names in _OPTIONS.items() if option in names)
-            raise OptionError(f"{option}={value!r} is for {what}; {drawn.path} would be read as {drawn.kind}")
+            raise OptionError(
+                f"{option}={value!r} is for {what}; {drawn.path} would be read as {drawn.kind}"
+                f"{_IN_VAIN.get((option, drawn.kind), '')}"
+            )
     return {option: options[option] for option in accepted if option in options}
 
 

@@ -87,10 +87,12 @@ def test_08_log_probs_become_logits():
     assert made.kind == "logits"
     assert np.shares_memory(made.logits, log_probs)
     assert made.notes == ("log_probs: 6 rows kept as logits",)
-    with pytest.raises(DataError, match=r"row \d: the row sums to .*unnormalised scores are logits"):
+    with pytest.raises(DataError, match=r"row \d: the row sums to .*Scores that do not, .* are logits: pass it"):
         Predictions.from_probs(LABELS, LOGITS, log_probs=True)
-    with pytest.raises(OptionError, match="neither clip nor renormalize"):
+    with pytest.raises(OptionError, match=r"log_probs=True does not go with clip=0\.1; pass np\.exp"):
         Predictions.from_probs(LABELS, log_probs, log_probs=True, clip=0.1)
+    with pytest.raises(OptionError, match=r"renormalize=True does not go with it\. Sums of token .* pass it as logits"):
+        Predictions.from_probs(LABELS, log_probs, log_probs=True, renormalize=True)
     with np.errstate(divide="ignore"):
         masked = np.log([[0.0, 0.25, 0.75]])
     assert Predictions.from_probs([1], masked, log_probs=True).logits[0, 0] == -np.inf
@@ -150,7 +152,7 @@ def test_07_08_09_hints_for_vectors():
     for p, hint in (
         ([-1.2, 0.4, 3.0], "log-odds, pass them as logits"),
         ([62.0, 99.5, 7.0], r"up to 99.5: percentages\? Divide by 100"),
-        ([-0.1, -2.3, -0.7], r"log-probabilities\? Then pass log_probs=True"),
+        ([-0.1, -2.3, -0.7], r"log-probabilities\? Then pass log_probs=True\. Log-odds are logits\."),
     ):
         with pytest.raises(DataError, match=f"probs row 0: .*{hint}"):
             Predictions.from_probs([0, 1, 1], p)

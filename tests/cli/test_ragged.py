@@ -59,6 +59,25 @@ def test_labels_that_are_letters(run, choices):
     assert "letters.jsonl: labels row 3: value is 'E' (1 of 200 rows); expected 'A' to 'B' for 2 choices" in beyond.err
 
 
+def test_log_likelihoods_of_tokens(run, tmp_path):
+    lines = [{"label": 2, "ll": [-4.1, -3.2, -6.0]}, {"label": 0, "ll": [-0.9, -2.6]}]
+    path = tmp_path / "harness.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for given, code, said in (
+        (["--probs", "ll"], 4, "pass it as --logits KEY; logs of probabilities that sum to 1 need --log-probs."),
+        (["--probs", "ll", "--log-probs"], 4, "are logits: pass it as --logits KEY without --log-probs"),
+        (["--logits", "ll", "--log-probs"], 2, "--log-probs is for probs; harness.jsonl would be read as logits."),
+        (["--probs", "ll", "--log-probs", "--renormalize"], 2, "pass it as --logits KEY, and softmax normalises them."),
+    ):
+        refused = run("evaluate", path, "--ragged", *given)
+        assert refused.code == code
+        assert said in refused.err.replace(f"{tmp_path}/", "")
+    found = json.loads(run("evaluate", path, "--ragged", "--logits", "ll", "--json").out)
+    softmax = [np.exp(line["ll"]) / np.exp(line["ll"]).sum() for line in lines]
+    expected = -np.log([row[line["label"]] for row, line in zip(softmax, lines, strict=True)]).mean()
+    assert found["metrics"]["nll"]["value"] == pytest.approx(expected, rel=1e-14)
+
+
 def test_files_together_and_their_state(run, choices):
     states = [choices / f"{name}.ckst" for name in "ab"]
     for state in states:

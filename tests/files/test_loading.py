@@ -278,11 +278,18 @@ def test_opt_ins_reach_the_constructor(tmp_path):
     assert predictions.notes
 
 
-@pytest.mark.parametrize("option", [{"clip": 1e-6}, {"renormalize": True}, {"log_probs": True}])
-def test_opt_ins_for_probabilities_are_refused_elsewhere(tmp_path, option):
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ({"clip": 1e-6}, "is for probs; .* would be read as logits$"),
+        ({"renormalize": True}, r"is for probs; .* as logits\. Leave it out: softmax normalises them"),
+        ({"log_probs": True}, r"is for probs; .* as logits\. Leave it out: softmax turns logs of probabilities into"),
+    ],
+)
+def test_opt_ins_for_probabilities_are_refused_elsewhere(tmp_path, option, hint):
     path = tmp_path / "net.npz"
     np.savez(path, labels=LABELS, logits=LOGITS)
-    with pytest.raises(OptionError, match="is for probs"):
+    with pytest.raises(OptionError, match=hint):
         load(path, **option)
 
 
