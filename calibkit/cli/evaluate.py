@@ -8,6 +8,7 @@ import click
 from calibkit.cli.options import (
     JUDGING,
     READING,
+    check_one,
     check_outputs,
     check_paths,
     load_rows,
@@ -133,26 +134,12 @@ def _of_one(
     from calibkit.evaluation import evaluate_predictions
     from calibkit.files.size import bytes_in_memory
 
-    _check_one(path)
+    check_one(path)
     limit = MAX_MEMORY if max_memory is None else max_memory
     if bytes_in_memory(path, **reading) <= limit:
         return evaluate_predictions(load_rows(path, name, reading), **judging)
     with ProgressLine() as line:
         return evaluate([path], name=name, max_memory=limit, progress=line.show, **reading, **judging)
-
-
-def _check_one(path: str) -> None:
-    """Refuse a pattern, whose files would be parts of one test set."""
-    from calibkit.errors import InputFormatError
-    from calibkit.files import expand
-    from calibkit.files.urls import without_secrets
-
-    found = expand([path])
-    if found != (path,):
-        raise InputFormatError(
-            f"{without_secrets(path)}: is a pattern, not a file (it matches {len(found):,}): --together makes one "
-            "evaluation of all their rows; without quotes the shell names the files, for an evaluation each"
-        )
 
 
 def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any]) -> "Evaluation":

@@ -204,6 +204,20 @@ def load_rows(path: str, name: str, reading: dict[str, Any]) -> "Predictions":
     return predictions
 
 
+def check_one(path: str) -> None:
+    """Refuse a pattern, whose files would be parts of one test set."""
+    from calibkit.errors import InputFormatError
+    from calibkit.files import expand
+    from calibkit.files.urls import without_secrets
+
+    found = expand([path])
+    if found != (path,):
+        raise InputFormatError(
+            f"{without_secrets(path)}: is a pattern, not a file (it matches {len(found):,}): --together makes one "
+            "evaluation of all their rows; without quotes the shell names the files, for an evaluation each"
+        )
+
+
 @contextmanager
 def naming_files(files: Mapping[str, str]) -> Iterator[None]:
     """Let complaints about a model, by the name it is shown under, begin with the file that holds it."""
