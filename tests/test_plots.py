@@ -1,6 +1,7 @@
 """Pictures are checked by the marks they hold: heights, ends of whiskers, words, and bytes of saved files."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -207,6 +208,16 @@ def test_a_comparison_of_classwise_errors_says_whose_curves_it_draws():
     assert "ECE (classwise) 0.09877" in said
     assert "curves of the top-label view" in said
     assert "curves of" not in words(comparison_figure(comparison()))
+
+
+def test_overlaid_models_of_different_bins_say_which():
+    other = evaluation("smooth")
+    other = replace(other, settings=MappingProxyType({**other.settings, "n_bins": 20, "binning": "quantile"}))
+    said = words(plot_reliability([evaluation(), other]).get_legend())
+    assert "hard, 5 equal-width bins (lo, hi]" in said
+    assert "smooth, 20 equal-count bins" in said
+    alike = words(plot_reliability([evaluation(), evaluation("smooth")]).get_legend())
+    assert "bins" not in alike
 
 
 def test_a_bare_curve_is_drawn_without_an_error():

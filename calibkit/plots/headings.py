@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibkit.plots.style import GREY, SMALL, TEXT, TITLE, Weight, fold, text_width
+from calibkit.plots.style import GREY, SMALL, TEXT, TITLE, Weight, fold, text_width, unbroken
 from calibkit.plots.words import Subject, shared_conventions
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def diagram_heading(subjects: Sequence[Subject], width: float) -> Heading:
     """Name, ECE and conventions of one model, or a legend of several, folded to so many points."""
     caption = shared_conventions(subjects)
     if len(subjects) > 1:
-        return legend_of(overlay_labels(subjects), width, caption=caption)
+        bins = [unbroken(subject.bins) for subject in subjects]
+        labels = overlay_labels(subjects, bins if len(set(bins)) > 1 else None)
+        return legend_of(labels, width, caption=caption)
     texts = (
         Line(text=subjects[0].name, size=TITLE, weight="bold", colour=None),
         Line(text=subjects[0].error, size=TEXT, colour=None),

@@ -53,12 +53,17 @@ class Subject:
         if self.evaluation is not None and self.evaluation.view != self.curve.view:
             view = f"curves of the {view}"
         if self.evaluation is None:
-            return view, f"{len(self.curve.count)} bins", f"n = {int(self.curve.count.sum()):,}", *self._without_bins
+            return view, self.bins, f"n = {int(self.curve.count.sum()):,}", *self._without_bins
         level = self.evaluation.settings.get("confidence_level")
         # Beside a band a whisker must say whose interval it is.
         of_what = "intervals" if self.corp is None else "intervals of the bins"
         whiskers = () if level is None else (f"whiskers: {format_percent(float(str(level)))} {of_what}",)
-        return view, bins_phrase(self.evaluation.settings), f"n = {self.evaluation.n:,}", *whiskers, *self._without_bins
+        return view, self.bins, f"n = {self.evaluation.n:,}", *whiskers, *self._without_bins
+
+    @property
+    def bins(self) -> str:
+        """How many bins, and of what kind where that is known."""
+        return f"{len(self.curve.count)} bins" if self.evaluation is None else bins_phrase(self.evaluation.settings)
 
     @property
     def _without_bins(self) -> tuple[str, ...]:
