@@ -44,7 +44,8 @@ def merge_command(
     check_paths(paths, output, {})
     check_paths(paths, table, {})
     check_outputs(output, table, flag="--output")
-    state = merge_states({path: CalibrationState.load(path) for path in paths}, allow_duplicates=allow_duplicates)
+    named = ((path, CalibrationState.load(path)) for path in paths)
+    state = merge_states(named, allow_duplicates=allow_duplicates)
     if output is not None:
         state.save(output)
     name = Path(output).stem if output else "merged"

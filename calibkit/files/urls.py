@@ -138,7 +138,7 @@ def reason(error: BaseException, url: str) -> str:
     "403, message='Forbidden'"
     """
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    text = _URL.sub("", text.replace(url, ""))
+    text = _URL.sub("", text).replace(url, "")
     query = urlsplit(url).query
     text = text.replace(query, "...") if query else text
     if text.strip(" /'\"") in url:  # its name alone, or nothing at all

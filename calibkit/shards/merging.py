@@ -1,6 +1,6 @@
 """States of several files as one. Floor 3."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from calibkit.errors import DataError
 from calibkit.files.contents import shown
@@ -8,10 +8,10 @@ from calibkit.files.urls import without_secrets
 from calibkit.state import CalibrationState
 
 
-def merge_states(states: Mapping[str, CalibrationState], *, allow_duplicates: bool = False) -> CalibrationState:
-    """One state of several; complaints begin with the name of the one that does not fit those before it."""
+def merge_states(states: Iterable[tuple[str, CalibrationState]], *, allow_duplicates: bool = False) -> CalibrationState:
+    """One state of several with their names; complaints begin with the name of the first that does not fit."""
     total: CalibrationState | None = None
-    for name, state in states.items():
+    for name, state in states:
         if total is None:
             total = _empty_as(state)
         merge_named(total, state, name, allow_duplicates=allow_duplicates)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from calibkit.errors import DataError
 
-_ALLOW = "If they are different rows after all, merge with allow_duplicates=True."
+_ALLOW = "If they are different rows after all, pass allow_duplicates=True."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

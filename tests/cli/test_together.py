@@ -70,7 +70,7 @@ def test_what_merge_refuses(run, folder):
     done = run("merge", "a.ckst", "b.ckst", "-o", "out.ckst")
     assert (done.code, done.out) == (4, "")
     assert "b.ckst: shard-1.npz (1,000 rows) is given twice" in done.err
-    assert "merge with --allow-duplicates" in done.err
+    assert "pass --allow-duplicates" in done.err
     done = run("merge", "a.ckst", "c.ckst", "-o", "out.ckst")
     assert done.code == 4
     assert "c.ckst: n_bins differs: 10 in the other, 15 in this state" in done.err
@@ -80,8 +80,9 @@ def test_what_merge_refuses(run, folder):
     assert run("merge", "shard-0.npz").code == 4
     assert run("merge", "a.ckst", "--json", "--markdown").code == 2
     assert not (folder / "out.ckst").exists()
-    twice = run("merge", "a.ckst", "b.ckst", "--allow-duplicates", "--json")
-    assert json.loads(twice.out)["n"] == 4000
+    for states in (["a.ckst", "b.ckst"], ["a.ckst", "a.ckst"]):
+        twice = run("merge", *states, "--allow-duplicates", "--json")
+        assert json.loads(twice.out)["n"] == 4000
 
 
 @pytest.mark.usefixtures("folder")

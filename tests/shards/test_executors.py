@@ -177,5 +177,5 @@ def test_states_of_bins_of_equal_count():
     for path in FILES:
         parts[path] = ck.CalibrationState(binning="quantile")
         parts[path].update(ck.load(path))
-    assert merge_states(parts).n == N
+    assert merge_states(parts.items()).n == N
     assert merge_all([state.named(path) for path, state in parts.items()], allow_duplicates=False).n == N
