@@ -16,8 +16,9 @@ KEYWORDS = (
 UNMISTAKABLE = "max_bytes|max_memory|labels_file|calibrate_on"
 RENAMED = {"overwrite": "force", "n_bins": "bins", "n_folds": "folds", "rng": "seed", "metrics": "metric"}
 
+LIST = r'\[(?P<list>(?:\.{3}|"[^"]*")(?:, (?:\.{3}|"[^"]*"))*)\]'
 _KEYWORD = re.compile(
-    rf'\b(?:(?P<name>{KEYWORDS})=(?:"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\'|(?P<bare>[\w.+-]*\w))'
+    rf'\b(?:(?P<name>{KEYWORDS})=(?:"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\'|{LIST}|(?P<bare>[\w.+-]*\w))'
     rf"|(?P<alone>{UNMISTAKABLE})\b"
     r"|(?<=pass it as )(?P<role>logits)\b)"
 )
@@ -34,6 +35,8 @@ def in_flags(message: str, *, arguments: Iterable[str] = ()) -> str:
     'Drop them with --invalid drop or pass --label-base 1 or --log-probs.'
     >>> in_flags("runs/clip=0.1/test.npz: pass clip=1e-6", arguments=["runs/clip=0.1/test.npz"])
     'runs/clip=0.1/test.npz: pass --clip 1e-6'
+    >>> in_flags('List these columns: probs=["p0", "p1", ..., "p9"].')
+    'List these columns: --probs p0,p1,...,p9.'
     >>> in_flags("It looks like logits: pass it as logits.")
     'It looks like logits: pass it as --logits KEY.'
     """
@@ -51,6 +54,8 @@ def _flag(match: re.Match[str]) -> str:
         return f"--{match['role']} KEY"
     name = match["name"] or match["alone"]
     shown = f"--{RENAMED.get(name, name).replace('_', '-')}"
+    if match["list"]:
+        return f"{shown} {match['list'].replace(', ', ',').replace(chr(34), '')}"
     values = [value for value in (match["double"], match["single"], match["bare"]) if value is not None]
     if not values or values[0] == "True":
         return shown

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NoReturn
 
 from calibkit._checks import nearest
 from calibkit.errors import InputFormatError, OptionError
 from calibkit.files.contents import Contents, Need, described, shown
+from calibkit.files.hints import in_list, in_words, suggestions, unseparated
 from calibkit.predictions import Kind
 
 Role = Literal[
@@ -39,6 +41,7 @@ FORECASTS: dict[Kind, tuple[Role, ...]] = {
     "top1": ("predicted", "confidence"),
     "correct": ("correct", "confidence"),
 }
+FORECAST_ROLES: tuple[Role, ...] = ("logits", "probs", "predicted", "confidence", "correct")
 PASSENGERS: tuple[Role, ...] = ("ids", "weights", "groups")
 
 NAME_THEM = (
@@ -167,15 +170,63 @@ class _Search:
         """Say why nothing, or not one thing, can be read."""
         if kinds:
             distinct = " or ".join(dict.fromkeys(" and ".join(FORECASTS[kind]) for kind in kinds))
-            self._say(f"could be read as {distinct}. {NAME_THEM}")
+            self._say(f"could be read as {distinct}. Choose one: {self._ways(kinds)}")
         values = next((roles for roles in FORECASTS.values() if all(self.candidates[role] for role in roles)), None)
         if values is not None:
+            key = " or ".join(self._suggested(["labels"]).get("labels", ())) or 'labels="KEY"'
             self._say(
-                f'holds {" and ".join(values)} but no labels are recognised. Name them: labels="KEY", or '
+                f"holds {' and '.join(values)} but no labels are recognised. Name them: {key}, or "
                 'labels_file="PATH:KEY" if they are in another file'
             )
         name_them = NAME_THEM if self.contents.sole is None or self.question.labels_elsewhere else NAME_ONE
-        self._say(f"no labels with logits, probs or predictions are recognised. {name_them}")
+        found = self._suggested([role for role in (*FORECAST_ROLES, "labels") if not self.candidates[role]])
+        if found:
+            whole = found.keys() & {"logits", "probs", "correct", "predicted"}
+            name_them = f"Perhaps {in_words(found)}.{'' if whole else ' ' + name_them}"
+        self._say(f"{self._recognised_so_far()} are recognised. {name_them}")
+
+    def _recognised_so_far(self) -> str:
+        """The roles for which there is something, and those of which one would be needed."""
+        there = {role: self.candidates[role] for role in ("labels", *FORECAST_ROLES) if self.candidates[role]}
+        if not there:
+            return "no labels with logits, probs or predictions"
+        listed = "; ".join(f"{role}: {', '.join(shown(f.names[0]) for f in places)}" for role, places in there.items())
+        if "labels" in there or self.question.labels_elsewhere:
+            rest = "predictions"
+            if "confidence" in there:
+                rest = "predicted"
+            elif there.keys() & {"predicted", "correct"}:
+                rest = "confidence"
+            return f"{listed}; no logits, probs or {rest}"
+        return f"{listed}; no labels with logits, probs or predictions"
+
+    def _ways(self, kinds: Sequence[Kind]) -> str:
+        """The keywords that choose one of some kinds each."""
+        shared = set[Role].intersection(*({*FORECASTS[kind]} for kind in kinds))
+        ways = (
+            " with ".join(f'{role}="{self._key(role)}"' for role in FORECASTS[kind] if role not in shared)
+            for kind in kinds
+        )
+        return " or ".join(dict.fromkeys(ways))
+
+    def _key(self, role: Role) -> str:
+        """The key of a role; a confidence that is not there by itself is the number that is doubtful."""
+        places = next(self.candidates[name] for name in (role, "probs", "logits") if self.candidates[name])
+        return role if len(places[0].names) > 1 else shown(places[0].names[0])
+
+    def _suggested(self, missing: Sequence[Role]) -> dict[str, tuple[str, ...]]:
+        """Keywords for what is missing; none where a split would do, for then the names are recognised."""
+        if self._splits or self.contents.sole is not None:
+            return {}
+        taken = {name for places in self.candidates.values() for found in places for name in found.names}
+        free = [name for name, full in self.names.items() if full not in taken]
+        return suggestions(free, [role for role in missing if self.question.keys.get(role) is None], RECOGNISED)
+
+    @cached_property
+    def _splits(self) -> tuple[str, ...]:
+        """Splits of the file but the one that was asked for."""
+        there = splits(self.contents, Question(keys={})) if self.where else ()
+        return tuple(split for split in there if split != self.question.split)
 
     def _is_complete(self, kind: Kind) -> bool:
         """Whether all that a kind needs is there."""
@@ -213,7 +264,10 @@ class _Search:
             return self.contents.entries[0].name if key == self.contents.sole else self.names.get(key, key)
         known = [*self.names, *self.names.values()]
         missing = f"{self.prefix}{key}" if self.prefix and not key.startswith(self.prefix) else key
-        return self._say(f"{role}={key!r}: there is no {shown(missing)!r}.{nearest(key, known)}")
+        hint = nearest(key, known)
+        if role in ("logits", "probs") and (columns := unseparated([*self.names], key)):
+            hint = f" A prefix stands before _ ({shown(key)}_0); list these columns: {role}={in_list(columns)}"
+        return self._say(f"{role}={key!r}: there is no {shown(missing)!r}.{hint}")
 
     def _group(self, prefix: str) -> Found | None:
         """Columns ``prefix_0``, ``prefix_1``, ..., in the order of their numbers, or ``prefix_<class>``."""
@@ -237,7 +291,7 @@ class _Search:
     def _say(self, complaint: str) -> NoReturn:
         """Raise, with what the file holds and which splits there are."""
         listed = described(self.contents.entries)
-        there = splits(self.contents, Question(keys={})) if self.where else ()
-        others = [f'split="{shown(split)}"' for split in there if split != self.question.split]
+        others = [f'split="{shown(split)}"' for split in self._splits]
         hint = f" It has {' and '.join(others)}." if others else ""
-        raise InputFormatError(f"{self.where}: {complaint.rstrip('.')}. The file holds {listed}.{hint}")
+        end = "" if complaint.endswith(("?", ".")) else "."
+        raise InputFormatError(f"{self.where}: {complaint}{end} The file holds {listed}.{hint}")

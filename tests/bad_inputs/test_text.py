@@ -179,7 +179,7 @@ def test_a_thousand_columns_are_folded(run, tmp_path):
     path = tmp_path / "wide.csv"
     header = ",".join(["truth", *(f"out_{number}" for number in range(1000))])
     path.write_text(f"{header}\n{','.join(['0'] * 1001)}\n")
-    is_refusal(run("evaluate", path), 4, "truth (?,) text; out_0 .. out_999 (?, 1000) text", "--labels KEY")
+    is_refusal(run("evaluate", path), 4, "truth (?,) text; out_0 .. out_999 (?, 1000) text", "--logits out")
     assert run("evaluate", path, "--labels", "truth", "--logits", "out").code == 0
 
 

@@ -78,9 +78,10 @@ def test_what_is_clear_is_read(arrays, kind):
         ({"labels": N, "logits": NK, "scores": NK}, 'logits="logits", logits="scores"'),
         ({"labels": N, "logits": NK, "id": N, "index": N}, 'ids="id", ids="index"'),
         ({"logits": NK}, "holds logits but no labels are recognised"),
-        ({"labels": N}, "no labels with logits, probs or predictions are recognised"),
-        ({"labels": N, "conf": N}, "no labels with logits"),
-        ({"labels": N, "pred": N}, "no labels with logits"),
+        ({"labels": N}, "labels: labels; no logits, probs or predictions are recognised. Say what is what"),
+        ({"labels": N, "conf": N}, "labels: labels; confidence: conf; no logits, probs or predicted are recognised"),
+        ({"labels": N, "pred": N}, "labels: labels; predicted: pred; no logits, probs or confidence are recognised"),
+        ({"conf": N}, "confidence: conf; no labels with logits, probs or predictions are recognised"),
         ({}, "holds nothing"),
     ],
 )
@@ -90,6 +91,74 @@ def test_what_is_not_clear_is_asked_and_the_file_described(arrays, complaint):
     assert str(caught.value).startswith("net.npz: ")
     for name in arrays:
         assert f"{name} (5," in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "suggested"),
+    [
+        (["label", "prob_cat", "prob_dog"], 'Perhaps probs="prob"'),
+        (["label", "p_0", "p_1"], 'Perhaps probs="p"'),
+        (["label", "P_0", "P_1"], 'Perhaps probs="P"'),
+        (["label", "logit_0", "logit_1"], 'Perhaps logits="logit"'),
+        (["label", "out_0", "out_1"], 'Perhaps logits="out" or probs="out"'),
+        (["label", "p0", "p1", "p2"], 'Perhaps probs=["p0", "p1", "p2"]'),
+        (["label", *(f"p{j}" for j in (2, 10, 1, 3, 4))], 'Perhaps probs=["p1", "p2", ..., "p10"]'),
+        (["label", "score"], 'Perhaps logits="score"'),
+        (["label", "logprobs"], 'Perhaps probs="logprobs" with log_probs=True'),
+        (["label", "log_prob"], 'Perhaps probs="log_prob" with log_probs=True'),
+        (["answer", "loglikelihoods"], 'Perhaps labels="answer" with logits="loglikelihoods"'),
+        (["true_label", "p"], 'Name them: labels="true_label", or labels_file='),
+        (["lables", "prob"], 'Name them: labels="lables", or labels_file='),
+        (["is_correct", "confidence"], 'Perhaps correct="is_correct"'),
+        (["answer", "is_correct", "confidence"], 'Perhaps correct="is_correct"'),  # the labels are not needed
+        (["label", "pred_label", "certainty"], 'Perhaps predicted="pred_label" with confidence="certainty"'),
+        (["answer", "epoch"], 'Perhaps labels="answer". Say what is what'),
+        (["a_x", "a_y", "age"], "no labels with logits, probs or predictions are recognised. Say what is what"),
+        (["label", "x_1", "x_3"], 'Perhaps logits="x" or probs="x"'),
+    ],
+)
+def test_names_that_are_nearly_recognised_are_suggested_and_never_read(names, suggested):
+    with pytest.raises(InputFormatError, match=re.escape(suggested)):
+        chosen(file_of(**dict.fromkeys(names, N)))
+
+
+def test_no_name_is_suggested_that_has_a_role_or_where_a_split_would_do():
+    with pytest.raises(InputFormatError, match=r'Say what is what: .* It has split="val"\.$'):
+        chosen(file_of(val_labels=N, val_logits=NK))
+    with pytest.raises(InputFormatError, match=r"are recognised\. Say what is what"):
+        chosen(file_of(label=N, score=N), logits="")
+    with pytest.raises(InputFormatError, match='Perhaps probs="proba"'):
+        chosen(file_of(score=N, proba=N), labels="score")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "ways"),
+    [
+        ({"y": N, "scores": NK, "probs": NK}, 'Choose one: logits="scores" or probs="probs".'),
+        ({"y": N, "logits_0": N, "logits_1": N, "p": NK}, 'Choose one: logits="logits" or probs="p".'),
+        ({"y": N, "p": N, "pred": N}, 'Choose one: probs="p" or predicted="pred" with confidence="p".'),
+        ({"y": N, "pred": N, "conf": N, "correct": N}, 'Choose one: predicted="pred" or correct="correct".'),
+    ],
+)
+def test_one_of_several_readings_is_chosen_by_the_keywords_that_are_told(arrays, ways):
+    with pytest.raises(InputFormatError, match=re.escape(ways)):
+        chosen(file_of(**arrays))
+    for way in ways.removeprefix("Choose one: ").rstrip(".").split(" or "):
+        keys = dict(re.findall(r'(\w+)="(\w+)"', way))
+        assert chosen(file_of(**arrays), **keys)[0] in {"top1" if key == "predicted" else key for key in keys}
+
+
+def test_columns_that_a_key_does_not_reach():
+    columns = file_of(label=N, p0=N, p1=N, p2=N)
+    with pytest.raises(InputFormatError) as caught:
+        chosen(columns, probs="p")
+    assert (
+        'there is no \'p\'. A prefix stands before _ (p_0); list these columns: probs=["p0", "p1", "p2"]. The file'
+        in (str(caught.value))
+    )
+    assert chosen(columns, probs=["p0", "p1", "p2"])[0] == "probs"
+    with pytest.raises(InputFormatError, match=r"Did you mean 'p0'\? The file holds"):
+        chosen(columns, labels="p00")
 
 
 def test_one_array_without_a_name_is_told_where_labels_may_be():
