@@ -19,6 +19,7 @@ Stream = Callable[[Wanted, int, Look | None], Batches]
 
 SHOWN_LENGTH = 200
 SHOWN_ENTRIES = 12
+COLUMN = "column"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Entry:
     shape : tuple of int or None
         Its shape; None stands for a length that is not known before the values are read.
     dtype : str
-        The type that is stored: ``"float32"``, ``"bfloat16"``, ``"text"``.
+        The type that is stored: ``"float32"``, ``"bfloat16"``, ``"text"``; ``"column"`` of CSV, whose cells get a type
+        when they are read.
     role : str or None
         What it would be read as: ``"labels"``, ``"logits"``, ...; None if it would not be read.
 
@@ -48,6 +50,8 @@ class Entry:
     role: str | None = None
 
     def __str__(self) -> str:
+        if self.dtype == COLUMN and self.shape[0] is None:
+            return f"{COLUMN}{'s' if len(self.shape) > 1 else ''} {shown(self.name)}"
         sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
         return f"{shown(self.name)} ({sizes}{',' if len(self.shape) == 1 else ''}) {self.dtype}"
 

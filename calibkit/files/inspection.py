@@ -13,6 +13,8 @@ from calibkit.files.names import FORECASTS, NEEDS, Found, Question, Reading, cho
 from calibkit.files.scanning import LIST_ROWS
 from calibkit.files.source import AnyPath, Source
 
+MOST_LISTS = 4  # columns of lists that are read where it is not clear which is the forecast
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lists:
@@ -123,8 +125,8 @@ def inspect(
         try:
             reading = choose(contents, question, where=source.shown)
         except CalibkitError as error:
-            return _unreadable(source, contents, there, str(error))
-        lists = _lists(contents, reading)
+            return _unreadable(source, contents, there, str(error), ragged=ragged)
+        lists = _lists(contents, _forecast(reading).names[0])
         n = lists.n if lists else _count(contents, reading)
     problem = None
     if lists and lists.fewest < lists.most and not ragged:
@@ -144,10 +146,9 @@ def inspect(
     )
 
 
-def _lists(contents: Contents, reading: Reading) -> _Lists | None:
-    """What the forecast's lists hold, where no type says that all have one length."""
-    found = _forecast(reading)
-    entry = contents.entry(found.names[0])
+def _lists(contents: Contents, name: str) -> _Lists | None:
+    """What the lists of an entry hold, where no type says that all have one length."""
+    entry = contents.entry(name)
     fixed = contents.format != "jsonl" and entry is not None and None not in entry.shape[1:]
     if not contents.table or entry is None or len(entry.shape) < 2 or fixed:
         return None
@@ -163,12 +164,21 @@ def _lists(contents: Contents, reading: Reading) -> _Lists | None:
     return _Lists(n=n, fewest=fewest or 0, most=most)
 
 
-def _unreadable(source: Source, contents: Contents, there: tuple[str, ...], problem: str) -> FileContents:
-    """A file of which it is not clear what is what."""
+def _unreadable(
+    source: Source, contents: Contents, there: tuple[str, ...], problem: str, *, ragged: bool
+) -> FileContents:
+    """A file of which it is not clear what is what; lists of unlike lengths are told all the same."""
+    entries = contents.entries
+    for name in [entry.name for entry in entries if len(entry.shape) == 2][:MOST_LISTS]:
+        lists = _lists(contents, name)
+        if lists and lists.fewest < lists.most:
+            entries = tuple(replace(entry, shape=(lists.n, None)) if entry.name == name else entry for entry in entries)
+            if not ragged:
+                problem += f" The lists of {shown(name)} hold {lists}: such rows are read by ragged=True."
     return FileContents(
         path=source.shown,
         format=contents.format,
-        entries=folded(contents.entries),
+        entries=folded(entries),
         reading="nothing",
         n=None,
         problem=problem,

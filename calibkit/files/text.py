@@ -13,7 +13,7 @@ import numpy as np
 
 from calibkit.errors import CalibkitError, InputFormatError
 from calibkit.files.arrow import pyarrow_or_hint
-from calibkit.files.contents import AnyArray, Batches, Contents, Entry, Look, Need, Wanted, shown
+from calibkit.files.contents import COLUMN, AnyArray, Batches, Contents, Entry, Look, Need, Wanted, shown
 from calibkit.files.source import Source
 from calibkit.files.stepping import joined
 
@@ -57,7 +57,7 @@ def csv_contents(source: Source) -> Contents:
             for batch in _cells(source, header, wanted):
                 yield kinds.converted(batch)
 
-    entries = tuple(Entry(name=name, shape=(None,), dtype="text") for name in header.names if name)
+    entries = tuple(Entry(name=name, shape=(None,), dtype=COLUMN) for name in header.names if name)
     return Contents(format="csv", entries=entries, read=read, stream=stream, table=True, printed=True)
 
 

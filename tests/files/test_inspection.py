@@ -69,6 +69,29 @@ def test_every_kind_in_words(tmp_path, predictions, reading):
     assert inspect(tmp_path / "net.npz").reading == reading
 
 
+def test_columns_of_text_have_no_type_before_they_are_read(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.csv"
+    path.write_text("target,probs_cat,probs_dog\ncat,0.75,0.25\ndog,0.1,0.9\n")
+    assert [(e.shape, e.dtype, e.role) for e in inspect(path).entries] == [
+        ((2,), "column", "labels"),
+        ((2,), "column", "probs"),
+        ((2,), "column", "probs"),
+    ]
+    path.write_text("truth,out_0,out_1\n0,0.75,0.25\n")
+    assert inspect(path).problem.endswith("The file holds column truth; columns out_0 .. out_1.")
+
+
+def test_lists_of_unlike_lengths_are_told_whatever_they_are_called(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "x", "b": [0.1, 0.2], "c": [1, 2]}\n{"a": "y", "b": [0.1, 0.2, 0.3], "c": [3, 4]}\n')
+    contents = inspect(path)
+    assert contents.problem.endswith("The lists of b hold 2 to 3 choices: such rows are read by ragged=True.")
+    assert [entry.shape for entry in contents.entries] == [(None,), (2, None), (None, 2)]
+    assert "ragged" not in inspect(path, ragged=True).problem
+    assert inspect(path, ragged=True, labels="a", logits="b").reading.startswith("logits of 2 rows of 2 to 3 choices")
+
+
 def test_labels_elsewhere(tmp_path):
     np.save(tmp_path / "logits.npy", LOGITS)
     np.save(tmp_path / "y.npy", LABELS)
