@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class Entry:
         return f"{shown(self.name)} ({sizes}{',' if len(self.shape) == 1 else ''}) {self.dtype}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """A file that is open: its entries, and a way to read some of them.
 
@@ -78,7 +79,14 @@ class Contents:
 
     def entry(self, name: str) -> Entry | None:
         """Return the entry of that name, if there is one."""
-        return next((entry for entry in self.entries if name in (entry.name, self.sole)), None)
+        if name == self.sole and self.entries:
+            return self.entries[0]
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        """The entries by their names: a table may have a column for each of 100,000 classes."""
+        return {entry.name: entry for entry in reversed(self.entries)}  # of two of a name the first
 
 
 def shown(text: str) -> str:
