@@ -19,8 +19,9 @@ Matrix = NDArray[Any]
 
 # A block and its source stay in the second-level cache; much smaller blocks spend their time waiting for the GIL.
 BLOCK_BYTES = 1 << 20
-# Row arithmetic is done on vectors of this many rows: on a block's few hundred it would cost as much as the block.
-CHUNK_ROWS = 1 << 12
+# Row arithmetic is done on vectors of this many rows: on a block's few hundred it would cost as much as the block. Of
+# rows so long that they are the work, fewer are enough, and there is a chunk for every thread.
+CHUNK_ROWS, CHUNK_BYTES = 1 << 12, 1 << 24
 # Up to here a block is transposed: a reduction over so few classes is faster as k operations on long vectors.
 MAX_TRANSPOSED = 64
 SCRATCH_BYTES = 1 << 25
@@ -68,6 +69,12 @@ class Layout:
     def block_rows(self) -> int:
         """Rows of a block."""
         return max(1, BLOCK_BYTES // (self.n_classes * self.dtype.itemsize))
+
+    @property
+    def chunk_blocks(self) -> int:
+        """Blocks of a chunk, whose rows one thread scores together."""
+        rows = min(CHUNK_ROWS, CHUNK_BYTES // (self.n_classes * self.dtype.itemsize))
+        return max(1, -(-rows // self.block_rows))
 
     def scratch(self) -> Matrix:
         """Memory for one block."""

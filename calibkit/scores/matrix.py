@@ -9,7 +9,7 @@ from calibkit import _checks
 from calibkit._intake.ragged import sum_tolerances
 from calibkit._numerics import Floats, Integers
 from calibkit.predictions import Predictions
-from calibkit.scores.blocks import CHUNK_ROWS, Layout, Matrix, each_chunk, slices
+from calibkit.scores.blocks import Layout, Matrix, each_chunk, slices
 from calibkit.scores.row_scores import (
     Bools,
     RowScores,
@@ -48,7 +48,7 @@ def score_matrix(predictions: Predictions, temperature: Temperature, threads: in
         scores=scores,
     )
     # A visited block is read again at once: its chunk is the block itself, still in cache.
-    blocks_per_chunk = 1 if visit else -(-CHUNK_ROWS // layout.block_rows)
+    blocks_per_chunk = 1 if visit else layout.chunk_blocks
     found = each_chunk(
         one_pass.run, n_rows=len(values), step=blocks_per_chunk * layout.block_rows, layout=layout, threads=threads
     )

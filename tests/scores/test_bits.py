@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibkit import Predictions
-from calibkit.scores import blocks, matrix, score_rows
+from calibkit.scores import blocks, score_rows
 from tests.bfloat16 import rounded
 
 FIELDS = ("confidence", "correct", "log_score", "brier")
@@ -63,7 +63,7 @@ def test_bits_do_not_depend_on_block_size_chunks_or_threads(
     expected = score_rows(rows, temperature=temperature, threads=1)
     itemsize = 4 if kind == "logits" and dtype in (np.float32, "bfloat16") else 8
     monkeypatch.setattr(blocks, "BLOCK_BYTES", block_rows * n_classes * itemsize)
-    monkeypatch.setattr(matrix, "CHUNK_ROWS", 9)
+    monkeypatch.setattr(blocks, "CHUNK_ROWS", 9)
     for threads in (1, 3):
         got = score_rows(rows, temperature=temperature, threads=threads)
         assert_same_bits(got, expected)
