@@ -23,13 +23,13 @@ check: .venv/dev.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every table of docs/benchmarks.md, in an environment of its own, for the peers bring many packages along; a few minutes,
+# Every table of docs/benchmarks.md, in an environment of its own, for the peers bring many packages along; a quarter of an hour,
 # 10 GB of memory, and 4 GB in the temporary folder. make bench QUICK=1 takes a tenth of the rows.
 BENCH := .venv-bench/bin/python -m benchmarks
 bench: .venv-bench/installed
 	$(BENCH).import_time $(if $(QUICK),--runs 3)
 	$(BENCH).throughput $(if $(QUICK),--quick --runs 3)
-	$(BENCH).peers $(if $(QUICK),--quick --limit 5)
+	$(BENCH).peers $(if $(QUICK),--quick --limit 5,--limit 60)
 	$(BENCH).files $(if $(QUICK),--quick --runs 3)
 	$(BENCH).scaling $(if $(QUICK),--quick --runs 3)
 	$(BENCH).scale $(if $(QUICK),--quick,--most 1e8)
