@@ -130,3 +130,11 @@ def test_a_visit_changes_no_bit_and_sees_every_row_once(monkeypatch, kind, n_cla
     assert_same_bits(score_rows(rows, visit=visit, threads=3), expected)
     np.testing.assert_allclose(seen.sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(seen.max(axis=1), expected.confidence)
+
+
+@pytest.mark.parametrize("n_classes", [2, 1_000, 128_000, 10_000_000])
+def test_long_rows_are_enough_for_every_thread_in_few(n_classes):
+    layout = blocks.Layout(n_classes=n_classes, dtype=np.dtype(np.float32))
+    rows = layout.chunk_blocks * layout.block_rows
+    assert layout.block_rows <= rows <= max(blocks.CHUNK_ROWS, 1) + layout.block_rows
+    assert rows == layout.block_rows or rows * n_classes * 4 <= blocks.CHUNK_BYTES + blocks.BLOCK_BYTES
