@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from calibkit._checks import check_choice, check_int, check_rng
 from calibkit._numerics import Floats
 from calibkit.binning import SUMS, Binning, BinTable, bin_table
-from calibkit.bracket import Chance, chance_from
+from calibkit.bracket import NO_CHANCE, Chance, chance_from
 from calibkit.calibration_error import NORMS, Norm, calibration_error
 from calibkit.errors import OptionError
 from calibkit.pairs import Pairs, TiedPairs, read_pairs
@@ -124,7 +124,7 @@ def error_by_chance(table: BinTable, *, norm: Norm, rng: np.random.Generator, n_
     if norm == "l1" and not table.weighted:
         return chance(table, rng=rng, n_draws=n_draws)
     if not table.count.any():
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     bins = _tied_bins(table)
     null = [_errors(bins, drawn, norm) for drawn in calibrated_outcomes(bins, n_draws=n_draws, rng=rng)]
     return chance_from(calibration_error((table,), norm=norm), np.concatenate(null))
@@ -148,7 +148,7 @@ def table_chance(
     """
     filled = table.count > 0
     if not filled.any():
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     there = replace(table, **{name: getattr(table, name)[filled] for name in SUMS})
     draws = calibrated_outcomes(_tied_bins(table), n_draws=n_draws, rng=rng)
     null = [kernel(replace(there, outcome_sum=drawn)) for drawn in draws]
@@ -191,6 +191,6 @@ def chance_of(
     (True, 0.6, 1.0)
     """
     if len(pairs) == 0:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     draws = calibrated_rows(pairs, n_draws=n_draws, rng=rng)
     return chance_from(kernel(pairs), np.array([kernel(drawn) for drawn in draws]))

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from calibkit.recalibration import cross_fit_temperature
 from calibkit.same_rows import hold_the_same_rows
 from calibkit.scores import score_rows
 from calibkit.scores.derivatives import loss_derivatives
+from tests.scores.test_memory import peak
 
 FIELDS = ("confidence", "correct", "log_score", "brier")
 EVERY = np.arange(1 << 16, dtype=np.uint16)
@@ -327,15 +327,6 @@ def test_files_keep_their_numbers_as_they_are(ending, tmp_path):
     np.testing.assert_array_equal(np.concatenate([block.logits for block in blocks]), expected.logits)
     assert ck.evaluate(path) == ck.evaluate(expected)
     assert bytes_in_memory(path) == 500 * (8 + 9 * 2)
-
-
-def peak(work):
-    work()  # what is imported on the way is not counted
-    tracemalloc.start()
-    work()
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return most
 
 
 def test_nothing_makes_a_float32_copy(tmp_path):

@@ -31,6 +31,10 @@ class Chance:
     p_value: float
 
 
+# Of no rows.
+NO_CHANCE = Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+
+
 def chance_from(observed: float, null: Floats) -> Chance:
     """Mean, 95th percentile and one-sided p-value from what calibrated models showed, (n_draws,); NaN without rows.
 
@@ -40,7 +44,7 @@ def chance_from(observed: float, null: Floats) -> Chance:
     0.6
     """
     if np.isnan(observed) or len(null) == 0:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     return Chance(
         mean=float(null.mean()), p95=float(np.quantile(null, 0.95)), p_value=float(p_values_of(observed, null))
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from calibkit._numerics import Floats
 from calibkit.binning import BinTable
-from calibkit.bracket import Chance, chance_from, effective_counts
+from calibkit.bracket import NO_CHANCE, Chance, chance_from, effective_counts
 
 # Null draws per step: bounds the memory that many bins take.
 _STEP = 1 << 20
@@ -52,7 +52,7 @@ def chance(table: BinTable, *, rng: np.random.Generator, n_draws: int = 2000) ->
     """
     filled = table.count > 0
     if not filled.any():
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     weight, expected = table.weight[filled], table.confidence_sum[filled]
     null = null_errors(effective_counts(table)[filled], weight, expected, rng=rng, n_draws=n_draws)
     observed = np.abs(expected - table.outcome_sum[filled]).sum() / weight.sum()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibkit._numerics import Floats
-from calibkit.bracket import BinnedRows, Chance, GroupCells, chance_from, group_cells
+from calibkit.bracket import NO_CHANCE, BinnedRows, Chance, GroupCells, chance_from, group_cells
 
 # Whole groups of the rarer outcome that the forecasts expect: with fewer, the test rejects more often than it says.
 _MIN_EXPECTED = 25
@@ -66,7 +66,7 @@ def chance_of_groups(rows: BinnedRows, *, rng: np.random.Generator, n_draws: int
     """
     units, filled = rows.units(), np.flatnonzero(rows.table.count > 0)
     if not 0 < len(filled) <= _MOST_BINS:
-        return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
+        return NO_CHANCE
     cells, total = group_cells(rows, units), rows.table.weight.sum()
     observed = np.abs(np.bincount(cells.bin_of, cells.sums, len(rows.table.count))).sum() / total
     factor = _to_known_variance(rows) if few_expected(rows) is None else np.ones(len(rows.table.count))

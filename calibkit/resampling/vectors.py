@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calibkit._numerics import Floats, Integers
 from calibkit.binning import Binning, BinTable, row_bins
-from calibkit.bracket import Chance, chance_from
+from calibkit.bracket import NO_CHANCE, Chance, chance_from
 from calibkit.class_tables import stacked
 from calibkit.resampling.drawn import errors_of_drawn
 from calibkit.sampled_rows import MOST_ROWS, N_LABELS, RowSketch, SampledRows
@@ -61,7 +61,7 @@ def chance_of_pairs(
     (True, 1.0)
     """
     if sample.n == 0:
-        return _without_rows()
+        return NO_CHANCE
     if sample.whole:
         cells = _cells(sample.probs, tables, binning)
         null = _errors_of_vectors(sample, cells, sum(table.count.size for table in tables), rng, n_draws)
@@ -94,14 +94,10 @@ def chance_of_sketch(
     (True, 1.0)
     """
     if n == 0:
-        return _without_rows()
+        return NO_CHANCE
     drawn = sketch.cells[sketch.spread(min(n, MOST_ROWS))].astype(np.int64)
     null = errors_of_drawn(drawn, np.ones(len(drawn)), tables, n, rng=rng, n_draws=n_draws)
     return chance_from(_seen(tables), null)
-
-
-def _without_rows() -> Chance:
-    return Chance(mean=np.nan, p95=np.nan, p_value=np.nan)
 
 
 def _seen(tables: Sequence[BinTable]) -> float:
