@@ -19,7 +19,7 @@ from calibkit.cli.options import (
 )
 from calibkit.cli.progress import ProgressLine
 from calibkit.cli.sizes import number_of_bytes
-from calibkit.cli.together import Together
+from calibkit.cli.together import Together, name_together
 
 if TYPE_CHECKING:
     from calibkit.evaluation import Evaluation
@@ -144,15 +144,11 @@ def _of_one(
 
 def _of_all(files: Sequence[str], whole: Together, reading: dict[str, Any], judging: dict[str, Any]) -> "Evaluation":
     """The one evaluation of several files, from their state."""
-    from calibkit.errors import DataError
-    from calibkit.evaluating import common_name
     from calibkit.files import expand
 
     settings = {key: judging[key] for key in ("view", "n_bins", "binning", "edges", "threads")}
     state = whole.state_of(files, reading, **settings)
-    name = common_name(expand(files, allow_duplicates=whole.allow_duplicates))
-    if state.n == 0:
-        raise DataError(f"{name}: the files hold no rows; give one with at least one.")
+    name = name_together(state, expand(files, allow_duplicates=whole.allow_duplicates))
     options = {key: judging[key] for key in ("confidence_level", "rng", "metrics")}
     try:
         return state.evaluation(name=name, **options)

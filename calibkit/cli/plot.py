@@ -19,6 +19,7 @@ from calibkit.cli.options import (
     with_options,
 )
 from calibkit.cli.progress import ProgressLine
+from calibkit.cli.together import name_together
 
 if TYPE_CHECKING:
     from calibkit.corp import CorpCurve
@@ -158,8 +159,6 @@ def _of_all(
     allow_duplicates: bool,
 ) -> "Evaluation":
     """The one evaluation of several files, of predictions or of states, from the state of all."""
-    from calibkit.errors import DataError
-    from calibkit.evaluating import common_name
     from calibkit.files import expand
     from calibkit.shards import state_of_files
     from calibkit.shards.merging import merge_named
@@ -176,10 +175,7 @@ def _of_all(
             state_of_files(parts, into=total, progress=line.show, **work, **reading)
     for path, state in states:
         merge_named(total, state, path, allow_duplicates=allow_duplicates)
-    name = common_name(files)
-    if total.n == 0:
-        raise DataError(f"{name}: the files hold no rows; give one with at least one.")
-    return _evaluate(total, name, judging)
+    return _evaluate(total, name_together(total, files), judging)
 
 
 def _state(path: str, asked: Mapping[str, Any]) -> "CalibrationState":

@@ -149,6 +149,17 @@ class Together:
         return f"{covered}; {f'saved in {left}: go on with --resume' if left else 'there was nothing to save'}"
 
 
+def name_together(state: "CalibrationState", files: Sequence[str]) -> str:
+    """What files are called together, which must hold rows."""
+    from calibkit.errors import DataError
+    from calibkit.evaluating import common_name
+
+    name = common_name(files)
+    if state.n == 0:
+        raise DataError(f"{name}: the files hold no rows; give one with at least one.")
+    return name
+
+
 def _refuse_other_rows(held: "Iterable[Source]", files: Sequence[str], saved: str, work: dict[str, Any]) -> None:
     """Raise if a state holds a file that is not given, or one that has, or is read as, other rows by now."""
     from calibkit.errors import DataError
